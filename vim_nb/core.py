@@ -94,8 +94,7 @@ def show_images(
 ):                          # a `PIL.Image.Image`, which a notebook displays
     "A grid of pictures with a caption below each."
     from PIL import Image, ImageDraw
-    pixels = to_pixels(images)
-    n,h,w,_ = pixels.shape
+    n,h,w,_ = (pixels := to_pixels(images)).shape
     if captions is not None and len(captions) != n: raise ValueError(f'{len(captions)} captions for {n} images: give one for each')
     columns = min(n, columns or min(8, math.ceil(math.sqrt(n))))
     scale = scale or max(1, math.ceil(96/h))
@@ -107,6 +106,7 @@ def show_images(
         x,y = gap+(i%columns)*cell_w, gap+(i//columns)*cell_h
         sheet.paste(Image.fromarray(pixels[i]).resize((w*scale, h*scale), Image.NEAREST), (x, y))
         if line: draw.text((x+w*scale/2, y+h*scale+2), fit_text(str(captions[i]), font, w*scale), fill='#333', font=font, anchor='ma')
+    sheet._repr_jpeg_ = None    # a notebook would keep the picture twice
     return sheet
 
 # %% ../nbs/00_core.ipynb #024ddd88
@@ -134,8 +134,12 @@ def atomic_write(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = beside(path)
+    new.touch()
+    mode = new.stat().st_mode   # what the user's umask allows; some libraries make files that only their owner can read
+    new.unlink()
     try:
         yield new
+        new.chmod(mode)
         _sync(new)
         os.replace(new, path)
         _sync(path.parent)
@@ -148,8 +152,7 @@ def _swap(a, b):
     except (OSError, TypeError): return False
     a,b = os.fsencode(a), os.fsencode(b)
     if sys.platform == 'darwin' and hasattr(libc, 'renamex_np'): return libc.renamex_np(a, b, 2) == 0
-    if hasattr(libc, 'renameat2'): return libc.renameat2(-100, a, -100, b, 2) == 0
-    return False
+    return hasattr(libc, 'renameat2') and libc.renameat2(-100, a, -100, b, 2) == 0
 
 # %% ../nbs/00_core.ipynb #bb577833
 @contextmanager

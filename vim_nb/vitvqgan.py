@@ -96,7 +96,9 @@ class Stack(nn.Module):
 # %% ../nbs/04_vitvqgan.ipynb #7a31511f
 class Encoder(nn.Module):
     "Images `(b, 3, H, W)` in [0,1] to latents `(b, h*w, width)`."
-    def __init__(self, config:ViTVQGANConfig):
+    def __init__(self,
+        config:ViTVQGANConfig, # the whole tokenizer's
+    ):
         super().__init__()
         self.patch = config.patch
         self.embed = nn.Linear(3*config.patch**2, config.encoder.width)
@@ -109,7 +111,9 @@ class Encoder(nn.Module):
 # %% ../nbs/04_vitvqgan.ipynb #19a29a84
 class Decoder(nn.Module):
     "Latents `(b, h*w, width)` to the mean and the log-scale of each pixel, `(b, 3, H, W)` each, in logits."
-    def __init__(self, config:ViTVQGANConfig):
+    def __init__(self,
+        config:ViTVQGANConfig, # the whole tokenizer's
+    ):
         super().__init__()
         self.patch = config.patch
         self.stack = Stack(config, config.decoder, 6*config.patch**2)
