@@ -1,0 +1,80 @@
+"""Train the default bundle again: ViT-VQGAN and VIM on Fashion-MNIST at 32x32, on one CPU core, by the console commands.
+
+    python tools/make_bundle.py             # everything; goes on where it was stopped
+    python tools/make_bundle.py --assemble  # only the last two steps: put the trained networks together, measure, write the card
+
+Runs live in runs/ (ignored by git), the bundle in vim_nb/bundles/fashion_mnist, its measurements in results/fashion_mnist_bundle.json.
+"""
+import argparse, json, os, subprocess, sys, time
+from pathlib import Path
+import torch
+from vim_nb.bundle import load_bundle, save_bundle
+from vim_nb.core import num_parameters, read_json, write_json
+from vim_nb.data import load_images
+
+TOP = Path(__file__).resolve().parent.parent
+RUNS,BUNDLE,RESULTS = Path('runs'), TOP/'vim_nb'/'bundles'/'fashion_mnist', Path('results')/'fashion_mnist_bundle.json'
+SAMPLING = {'guidance': 1.5}   # chosen with `python tools/measure_bundle.py --sweep`; `generate` uses it
+COMMANDS = [
+    ('tokenizer', 'vim_train_tokenizer fashion_mnist runs/tokenizer --plain --resume'),
+    ('codes', 'vim_tokenize runs/tokenizer/bundle fashion_mnist runs/train.safetensors'),
+    ('test codes', 'vim_tokenize runs/tokenizer/bundle fashion_mnist runs/test.safetensors --split test'),
+    ('prior', 'vim_train_prior runs/train.safetensors runs/tokenizer/bundle runs/prior --validation runs/test.safetensors --resume')]
+
+def train():
+    "The console commands, one after the other; what they took is kept in runs/seconds.json."
+    clock = RUNS/'seconds.json'
+    env = os.environ | {'OMP_NUM_THREADS': '1', 'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'}
+    for name,command in COMMANDS:
+        print(f'$ {command}', flush=True)
+        start = time.time()
+        subprocess.run(command.split(), check=True, env=env)
+        seconds = read_json(clock, 'times') if clock.exists() else {}
+        write_json(clock, seconds | {name: seconds.get(name, 0) + time.time()-start})
+
+def examples():
+    "Two test pictures of each class."
+    test = load_images('fashion_mnist', split='test')
+    chosen = torch.cat([(test.labels == c).nonzero().flatten()[:2] for c in range(10)]).view(10, 2).T.flatten()
+    return test.batch(chosen)
+
+def card(bundle, measured):
+    "What a reader should know; `measured` is None before the measurement."
+    hours = {k: round(v/3600, 2) for k,v in read_json(RUNS/'seconds.json', 'times').items() if k in ('tokenizer', 'prior')}
+    about = {
+        'title': 'Fashion-MNIST 32x32, ViT-VQGAN and VIM, the default bundle of vim_nb',
+        'license': 'apache-2.0',
+        'data': 'Fashion-MNIST (Xiao et al. 2017, MIT licence): 59,990 training pictures, padded from 28x28 to 32x32; the test part is a list of hashes in vim_nb/splits',
+        'tokenizer': f'ViT-VQGAN tiny, {num_parameters(bundle.tokenizer):,} parameters, patch 4, K=1024 in 8 dimensions, no critic and no perceptual loss',
+        'prior': f'VIM tiny, {num_parameters(bundle.prior):,} parameters, 8x8 codes, class-conditional, 10% of labels hidden',
+        'recipe': [c for _,c in COMMANDS], 'seed': 0, 'hours_on_one_cpu_core': hours, 'sampling': SAMPLING,
+        'intended_use': 'teaching, tests and first experiments; the pictures are small, grey and of ten kinds of clothing'}
+    if measured is None: return about
+    t,p,s = measured['tokenizer'],measured['prior'],measured['samples']
+    return about | {'quality': {
+        'test_psnr_28_pooled_db': round(t['psnr_28_pooled'], 2), 'test_psnr_28_per_image_db': round(t['psnr_28_per_image'], 2),
+        f'codebook_usage_over_{t["usage_window_pictures"]}_pictures': round(t['usage'], 4), 'bits_per_token_test': round(p['bits_per_token'], 3),
+        'reconstructions_in_floors': round(measured['reconstructed_test']['floors'], 1),
+        'samples_at_T1_against_reconstructions_in_floors': round(s['paper']['floors_to_reconstructed_train'], 2),
+        'default_samples_in_floors': round(s['default']['floors'], 1), 'class_agreement_of_default_samples': round(s['default']['agreement'], 4),
+        'how': 'python tools/measure_bundle.py; a floor is the Frechet distance of 5,000 real training pictures from the test part'}}
+
+def assemble(measure=True):
+    "Put the networks together, measure them, write the card."
+    made = load_bundle(RUNS/'prior'/'bundle')
+    parts = dict(tokenizer=made.tokenizer, prior=made.prior, classes=made.classes, examples=examples())
+    save_bundle(BUNDLE, **parts, card=card(made, None))
+    if measure:
+        subprocess.run([sys.executable, 'tools/measure_bundle.py'], check=True)
+        save_bundle(BUNDLE, **parts, card=card(made, json.loads(RESULTS.read_text())))
+    size = sum(p.stat().st_size for p in BUNDLE.iterdir())
+    print(f'{BUNDLE.relative_to(TOP)}: {size/2**20:.1f} MB')
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--assemble', action='store_true', help='do not train')
+    parser.add_argument('--no-measure', action='store_true', help='assemble without measuring')
+    args = parser.parse_args()
+    os.chdir(TOP)
+    if not args.assemble: train()
+    assemble(not args.no_measure)
