@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from .codebook import Quantized, kmeans, l2norm, restart_codes
 from .core import config_from_dict, config_to_dict
-from .losses import l2, logit_laplace, weighted_sum
+from .losses import l2, logit_laplace
 from .train import Recipe, Run, Task, seeded
 from .vitvqgan import ViTVQGAN, ViTVQGANConfig
 

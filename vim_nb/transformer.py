@@ -130,7 +130,9 @@ def start_rows(
 # %% ../nbs/10_transformer.ipynb #36746b65
 class VIM(nn.Module):
     "A causal Transformer over the codes of a picture (Yu et al. 2022, section 4)."
-    def __init__(self, config:VIMConfig):
+    def __init__(self,
+        config:VIMConfig, # its shapes
+    ):
         super().__init__()
         self.config,c = config,config
         self.start,self.codes = nn.Embedding(c.classes+1, c.width),nn.Embedding(c.num_codes, c.width)
