@@ -188,7 +188,7 @@ def test_reconstructions(notebook, codes, tmp_path):
     page, grid = notebook('21_reconstructions.ipynb'), codes.shape[1:]
     page.locator('.jp-OutputArea canvas.vim-patch-picker').wait_for()
     table, swap = Picture(page, 0), Picture(page, 1)
-    press(page, 'From picture', 'ArrowRight')
+    press(page, 'First', 'ArrowRight')
     table.changes('the slider of pictures')
     middle = grid[0]//2, grid[1]//2
     page.mouse.click(*at_patch(page, middle, grid))
@@ -197,7 +197,7 @@ def test_reconstructions(notebook, codes, tmp_path):
     drag_slider(page, 'Code there', .3)
     swap.changes('another code')
     def upload(path):
-        with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Your picture').click()
+        with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Your pictures').click()
         chooser.value.set_files(path)
     (tmp_path/'notes.png').write_bytes(b'no picture')
     upload(tmp_path/'notes.png')
@@ -206,7 +206,7 @@ def test_reconstructions(notebook, codes, tmp_path):
     Image.radial_gradient('L').save(tmp_path/'mine.png')
     upload(tmp_path/'mine.png')
     table.changes('a picture of one\'s own')
-    reads(page, 'From picture', 0)
+    reads(page, 'First', 0)
 
 def test_samples(notebook):
     page = notebook('22_samples.ipynb')

@@ -44,7 +44,7 @@ def card(bundle, measured):
     about = {
         'title': 'Fashion-MNIST 32x32, ViT-VQGAN and VIM, the default bundle of vim_nb',
         'license': 'apache-2.0',
-        'data': 'Fashion-MNIST (Xiao et al. 2017, MIT licence): 59,990 training pictures, padded from 28x28 to 32x32; the test part is a list of hashes in vim_nb/splits',
+        'data': 'Fashion-MNIST (Xiao et al. 2017, MIT licence): 59,990 training and 9,999 test pictures, padded from 28x28 to 32x32; our own split, a list of hashes in vim_nb/splits',
         'tokenizer': f'ViT-VQGAN tiny, {num_parameters(bundle.tokenizer):,} parameters, patch 4, K=1024 in 8 dimensions, no critic and no perceptual loss',
         'prior': f'VIM tiny, {num_parameters(bundle.prior):,} parameters, 8x8 codes, class-conditional, 10% of labels hidden',
         'recipe': [c for _,c in COMMANDS], 'seed': 0, 'hours_on_one_cpu_core': hours, 'sampling': SAMPLING,

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 import vim_nb
-from vim_nb.bundle import load_bundle
+from vim_nb.bundle import find_bundle, load_bundle
 from vim_nb.classifier import Classifier, ClassifierTask, agreement, classifier_recipes, load_classifier, predict, save_classifier
 from vim_nb.codebook import codebook_usage, perplexity
 from vim_nb.core import content_hash, eval_mode, generator, read_json, write_json
@@ -23,7 +23,7 @@ from vim_nb.eval import ball_radius, features_of, frechet_distance, share_inside
 from vim_nb.metrics import psnr, usage_by_window
 from vim_nb.sample import SampleSettings, generate
 from vim_nb.stage2 import validate
-from vim_nb.tokens import tokenize
+from vim_nb.tokens import tokenize, tokenizer_hash
 from vim_nb.train import Run
 
 WINDOW = 256        # test pictures over which the paper counts the codes in use
@@ -173,7 +173,8 @@ def main():
     out = args.out or (None if args.sweep else Path('results/fashion_mnist_bundle.json'))
     if out is None: return
     near = lambda a: os.path.relpath(a) if os.path.isabs(a) else a
-    made = {'command': shlex.join(['python', 'tools/measure_bundle.py', *map(near, sys.argv[1:])]), 'bundle': near(args.bundle), 'threads': torch.get_num_threads(),
+    made = {'command': shlex.join(['python', 'tools/measure_bundle.py', *map(near, sys.argv[1:])]), 'bundle': near(args.bundle), 'threads': torch.get_num_threads(), 'tokenizer_hash': tokenizer_hash(bundle.tokenizer),
+            'prior_sha256': content_hash(find_bundle(args.bundle)/'prior.safetensors'),
             'versions': {'vim_nb': vim_nb.__version__, 'torch': torch.__version__, 'python': platform.python_version()}}
     write_json(out, {'made_by': made, 'protocol': PROTOCOL, **found})
     say(f'written to {out}')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['encode_all', 'as_picture', 'usage_figure', 'places_of', 'cut_out', 'framed', 'alone', 'code_figure', 'describe_code',
-           'png_of', 'PatchPicker', 'CodebookExplorer']
+           'png_of', 'still', 'PatchPicker', 'CodebookExplorer']
 
 # %% ../../nbs/widgets/20_codebook.ipynb #d68d2d56
 import io
@@ -45,8 +45,8 @@ def usage_figure(
     from matplotlib.figure import Figure
     counts,order = torch.bincount(codes.flatten(), minlength=num_codes).sort(descending=True, stable=True)
     n,fair = codes.numel(), 1-(1-1/num_codes)**codes.numel()
-    figure = Figure(figsize=(8,2.5), dpi=72)
-    ax = figure.subplots(gridspec_kw=dict(left=.085, right=.985, bottom=.22, top=.87))
+    figure = Figure(figsize=(7,2.5), dpi=72)
+    ax = figure.subplots(gridspec_kw=dict(left=.095, right=.98, bottom=.22, top=.87))
     ax.fill_between(range(num_codes), counts/n*100, step='mid', color='#1f77b4', alpha=.8, linewidth=0)
     ax.axhline(100/num_codes, color='#777', linewidth=1, linestyle=':', label='all alike')
     if chosen is not None:
@@ -54,7 +54,7 @@ def usage_figure(
         ax.plot(rank, counts[rank].item()/n*100, 'o', color='#ff7f0e', clip_on=False, label=f'code {chosen}')
     ax.set(xlabel='codes, most frequent first', ylabel='% of patches', xlim=(0,num_codes-1), yscale='log', ylim=(50/n,100))
     ax.set_title(f'{codebook_usage(codes, num_codes):.0%} of {num_codes:,} codes in use (a fair draw of {n:,} patches: {fair:.0%}), '
-                 f'perplexity {perplexity(codes, num_codes):,.0f}', fontsize=11)
+                 f'perplexity {perplexity(codes, num_codes):,.0f}', fontsize=10)
     ax.yaxis.set_major_formatter('{x:g}')
     ax.legend(frameon=False)
     ax.spines[['top','right']].set_visible(False)
@@ -150,6 +150,11 @@ def png_of(
         picture.save(f, 'PNG')
         return f.getvalue()
 
+# %% ../../nbs/widgets/20_codebook.ipynb #b10f3705
+def still():                              # an `ipywidgets.Image`
+    "An empty frame for a PNG that keeps the picture's own size."
+    return ipywidgets.Image(layout=ipywidgets.Layout(align_self='flex-start', max_width='100%', flex='none'))
+
 # %% ../../nbs/widgets/20_codebook.ipynb #50572318
 class PatchPicker(anywidget.AnyWidget):
     "A picture whose patches can be chosen by mouse or arrow keys; `chosen` is the row and column."
@@ -181,12 +186,12 @@ class CodebookExplorer(ipywidgets.VBox):
         self.picture = ipywidgets.IntSlider(0, 0, len(self.images)-1, description='Picture', **wide)
         self.code = ipywidgets.IntSlider(int(self.codes[0,0,0]), 0, self.tokenizer.num_codes-1, description='Code', **wide)
         self.picker,self.said = PatchPicker(grid=self.codes.shape[1:]),ipywidgets.Label()
-        self.usage,self.patches = ipywidgets.Image(),ipywidgets.Image()
+        self.usage,self.patches = still(),still()
         self.picture.observe(lambda _: self.show_picture(), 'value')
         self.picker.observe(lambda _: self.pick(), 'chosen')
         self.code.observe(lambda _: self.show_code(), 'value')
-        left = ipywidgets.VBox([self.picture, self.picker, self.code, self.said])
-        super().__init__([ipywidgets.HBox([left, self.usage], layout=ipywidgets.Layout(flex_flow='row wrap')), self.patches])
+        above = ipywidgets.HBox([ipywidgets.VBox([self.picture, self.picker, self.code]), self.usage], layout=ipywidgets.Layout(flex_flow='row wrap'))
+        super().__init__([above, self.said, self.patches])
         self.picker.chosen = tuple(n//2 for n in self.picker.grid)
         self.show_picture()
 
