@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['encode_all', 'as_picture', 'usage_figure', 'places_of', 'cut_out', 'framed', 'alone', 'code_figure', 'describe_code',
-           'png_of', 'still', 'PatchPicker', 'CodebookExplorer']
+           'png_of', 'still', 'PatchPicker', 'pictures_of', 'CodebookExplorer']
 
 # %% ../../nbs/widgets/20_codebook.ipynb #d68d2d56
 import io
@@ -171,16 +171,24 @@ class PatchPicker(anywidget.AnyWidget):
         from PIL import Image
         self.picture = png_of(Image.fromarray(to_pixels(image[None])[0]))
 
+# %% ../../nbs/widgets/20_codebook.ipynb #2e870401
+def pictures_of(
+    bundle:Bundle,      # may hold examples
+    images:Tensor=None, # `(n, 3, H, W)` in [0,1]; None: the examples
+)->Tensor:              # `(n, 3, H, W)`; ValueError when there are none
+    "The pictures to look at."
+    if images is None and bundle.examples is None: raise ValueError('the bundle holds no example pictures: pass images=, (n, 3, H, W) in [0,1]')
+    return bundle.examples['image'] if images is None else images
+
 # %% ../../nbs/widgets/20_codebook.ipynb #bab6b4b3
 class CodebookExplorer(ipywidgets.VBox):
     "Click a patch or move a slider: where else does this code occur, and how often?"
     def __init__(self,
-        bundle:Bundle=None,   # None: the default bundle
+        bundle='default',     # "default", a path, a hub id, or a `Bundle`
         images:Tensor=None,   # `(n, 3, H, W)` in [0,1]; None: the bundle's examples
     ):
-        bundle = bundle or load_bundle()
-        if images is None and bundle.examples is None: raise ValueError('the bundle holds no example pictures: pass images=, (n, 3, H, W) in [0,1]')
-        self.tokenizer,self.images = bundle.tokenizer,bundle.examples['image'] if images is None else images
+        bundle = load_bundle(bundle)
+        self.tokenizer,self.images = bundle.tokenizer,pictures_of(bundle, images)
         self.codes = encode_all(self.tokenizer, self.images)
         wide = dict(continuous_update=False, layout=ipywidgets.Layout(width='360px'))
         self.picture = ipywidgets.IntSlider(0, 0, len(self.images)-1, description='Picture', **wide)

@@ -10,11 +10,11 @@ __all__ = ['decode_all', 'error_map', 'reconstruction_figure', 'with_code', 'swa
 import html, io
 import ipywidgets, torch
 from torch import Tensor, nn
-from ..bundle import Bundle, load_bundle
+from ..bundle import load_bundle
 from ..core import device_of, eval_mode, show_images
 from ..metrics import psnr
 from ..pictures import fit, open_picture
-from .codebook import PatchPicker, encode_all, png_of, still
+from .codebook import PatchPicker, encode_all, pictures_of, png_of, still
 
 # %% ../../nbs/widgets/21_reconstructions.ipynb #41e2a48d
 def decode_all(
@@ -122,21 +122,20 @@ class CodeSwapper(ipywidgets.HBox):
 class ReconstructionViewer(ipywidgets.VBox):
     "Originals, reconstructions and errors; any code of the first picture shown can be replaced."
     def __init__(self,
-        bundle:Bundle=None,   # None: the default bundle
+        bundle='default',     # "default", a path, a hub id, or a `Bundle`
         images:Tensor=None,   # `(n, 3, H, W)` in [0,1]; None: the bundle's examples
         names=None,           # n captions; None: class names of the examples, or numbers
         shown:int=8,          # pictures side by side
     ):
-        bundle = bundle or load_bundle()
-        if images is None and bundle.examples is None: raise ValueError('the bundle holds no example pictures: pass images=, (n, 3, H, W) in [0,1]')
-        if images is None: images,names = bundle.examples['image'],[bundle.classes[i] for i in bundle.examples['label'].tolist()]
+        bundle = load_bundle(bundle)
+        if images is None and bundle.examples: names = [bundle.classes[i] for i in bundle.examples['label'].tolist()]
         self.tokenizer,self.shown,self.table,self.swapper = bundle.tokenizer,shown,still(),CodeSwapper(bundle.tokenizer)
-        self.first = ipywidgets.IntSlider(0, 0, 0, description='First', continuous_update=False)
+        self.first = ipywidgets.IntSlider(max=0, description='First', continuous_update=False)
         self.top = ipywidgets.FloatSlider(.25, min=.05, max=1, step=.05, description='Brightest', continuous_update=False)
         self.upload,self.trouble = ipywidgets.FileUpload(accept='image/*', multiple=True, description='Your pictures'),ipywidgets.HTML()
         for slider in (self.first, self.top): slider.observe(lambda _: self.show(), 'value')
         self.upload.observe(lambda change: self.take(change['new']), 'value')
-        self.use(images, names)
+        self.use(pictures_of(bundle, images), names)
         super().__init__([ipywidgets.HBox([self.first, self.top, self.upload]), self.trouble, self.table, self.swapper])
 
     def use(self,
@@ -144,7 +143,7 @@ class ReconstructionViewer(ipywidgets.VBox):
         names=None,    # n captions; None: numbers
     ):
         "Show other pictures."
-        self.images,self.names = images,list(names or map(str, range(len(images))))
+        self.images,self.names,self.trouble.value = images,list(names or map(str, range(len(images)))),''
         self.codes = encode_all(self.tokenizer, images)
         self.again = decode_all(self.tokenizer, self.codes)
         self.first.value,self.first.max = 0,len(images)-1
@@ -154,11 +153,9 @@ class ReconstructionViewer(ipywidgets.VBox):
         files, # dicts with "name" and "content", as an upload gives them
     ):
         "Show uploaded pictures, or say what is wrong with them."
-        try: images = torch.cat([own_picture(f['content'], self.tokenizer.config.size[0], f['name']) for f in files])
+        size = self.tokenizer.config.size[0]
+        try: self.use(torch.cat([own_picture(f['content'], size, f['name']) for f in files]), [f['name'] for f in files])
         except ValueError as e: self.trouble.value = html.escape(str(e))
-        else:
-            self.trouble.value = ''
-            self.use(images, [f['name'] for f in files])
 
     def show(self):
         part,self.swapper.top = slice(self.first.value, self.first.value+self.shown),self.top.value

@@ -44,10 +44,10 @@ class Latest:
 class SampleExplorer(ipywidgets.VBox):
     "Knobs of `generate` and the grid that they give."
     def __init__(self,
-        bundle:Bundle=None, # None: the default bundle
+        bundle='default',   # "default", a path, a hub id, or a `Bundle`
         n:int=10,           # pictures
     ):
-        self.bundle,self.n = bundle or load_bundle(),n
+        self.bundle,self.n = load_bundle(bundle),n
         card,wide = choose_settings(None, self.bundle.card),dict(continuous_update=False, layout=ipywidgets.Layout(width='340px'), style=dict(description_width='90px'))
         self.kind = ipywidgets.Dropdown(options=[('all in turn', None), *[(c, [i]) for i,c in enumerate(self.bundle.classes)]], description='Class', style=wide['style'])
         self.seed = ipywidgets.IntSlider(0, 0, 999, description='Seed', **wide)
