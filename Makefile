@@ -50,7 +50,7 @@ notebooks: $(VENV)/.dev ## run the notebooks only
 lab: $(VENV)/.dev ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=nbs $(ARGS)
 
-bundle: $(VENV)/.dev ## train the default bundle again, all of it (hours; goes on where it was stopped)
+bundle: $(VENV)/.dev ## train the default bundle again, all of it (over an hour; goes on where it was stopped)
 	@$(BIN)/python tools/make_bundle.py $(ARGS)
 
 # ---- for people who edit notebooks ----

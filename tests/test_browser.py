@@ -2,7 +2,7 @@
 
 One server for all three, in a folder of its own with copies of the notebooks. Debian's chromium is installed when it is missing and
 that is allowed (root, apt); where there is no browser to be had, the tests are skipped and say why."""
-import os, re, secrets, shutil, socket, subprocess, sys, time, urllib.request
+import hashlib, os, re, secrets, shutil, socket, subprocess, sys, time, urllib.request
 from urllib.parse import urlsplit
 import pytest
 from conftest import ROOT
@@ -123,6 +123,13 @@ class Picture:
             time.sleep(.05)
         self.seen = now
 
+    def becomes(self, png, what):
+        "Waits until it shows these very bytes."
+        want, end = f'{len(png)}:{".".join(map(str, hashlib.sha1(png).digest()))}', time.monotonic() + WAIT/SECOND
+        while self.now() != want:
+            assert time.monotonic() < end, f'the picture is not the one of {what}'
+            time.sleep(.05)
+
 def row(page, label): return page.locator('.jp-OutputArea .widget-inline-hbox', has=page.locator('.widget-label', has_text=re.compile(f'^{label}$')))
 
 def press(page, label, *keys):
@@ -145,12 +152,16 @@ def at_patch(page, place, grid):
     return box['x'] + (place[1]+.5)*box['width']/grid[1], box['y'] + (place[0]+.5)*box['height']/grid[0]
 
 @pytest.fixture(scope='module')
-def codes():
+def tokenizer():
+    from vim_nb.bundle import load_bundle
+    return load_bundle().tokenizer
+
+@pytest.fixture(scope='module')
+def codes(tokenizer):
     "Codes of the example pictures: what the page must say."
     from vim_nb.bundle import load_bundle
     from vim_nb.widgets.codebook import encode_all
-    b = load_bundle()
-    return encode_all(b.tokenizer, b.examples['image'])
+    return encode_all(tokenizer, load_bundle().examples['image'])
 
 def says(page, text):
     from playwright.sync_api import expect
@@ -162,18 +173,18 @@ def reads(page, label, number):
 
 # ---- the three notebooks ----
 
-def test_codebook(notebook, codes):
+def test_codebook(notebook, codes, tokenizer):
     page, grid = notebook('20_codebook.ipynb'), codes.shape[1:]
     page.locator('.jp-OutputArea canvas.vim-patch-picker').wait_for()
     usage, patches = Picture(page, 0), Picture(page, 1)
-    i, r, c = next((i, r, c) for i, r, c in (codes[:1] != codes[0, grid[0]//2, grid[1]//2]).nonzero().tolist() if c+1 < grid[1] and codes[0, r, c] != codes[0, r, c+1])
+    i, r, c = next((i, r, c) for i, r, c in (codes[:1] != codes[0, grid[0]//2, grid[1]//2]).nonzero().tolist() if r+1 < grid[0] and codes[0, r, c] != codes[0, r+1, c])
     page.mouse.click(*at_patch(page, (r, c), grid))                          # a click
     says(page, f'Code {codes[0, r, c]}: ')
     patches.changes('a click on a patch'); usage.changes('a click on a patch')
-    page.keyboard.press('ArrowRight')                                        # the picture has the focus
-    says(page, f'Code {codes[0, r, c+1]}: ')
+    page.keyboard.press('ArrowDown')                                         # the picture has the focus
+    says(page, f'Code {codes[0, r+1, c]}: ')
     patches.changes('an arrow key')
-    page.mouse.move(*at_patch(page, (r, c+1), grid)); page.mouse.down()      # a drag
+    page.mouse.move(*at_patch(page, (r+1, c), grid)); page.mouse.down()      # a drag
     page.mouse.move(*at_patch(page, (r, c), grid), steps=4); page.mouse.up()
     says(page, f'Code {codes[0, r, c]}: ')
     patches.changes('a drag over the picture')
@@ -181,8 +192,11 @@ def test_codebook(notebook, codes):
     reads(page, 'Picture', 2)
     says(page, f'Code {codes[2, r, c]}: ')
     drag_slider(page, 'Code', .9)                                            # and by mouse
-    usage.changes('dragging the slider of codes')
-    assert int(row(page, 'Code').locator('.widget-readout').text_content()) > .8*codes.max()
+    code = int(row(page, 'Code').locator('.widget-readout').text_content())
+    assert code > .8*codes.max()
+    says(page, f'Code {code}')
+    from vim_nb.widgets.codebook import png_of, usage_figure
+    usage.becomes(png_of(usage_figure(codes, tokenizer.num_codes, code)), 'the function behind the slider')
 
 def test_reconstructions(notebook, codes, tmp_path):
     page, grid = notebook('21_reconstructions.ipynb'), codes.shape[1:]

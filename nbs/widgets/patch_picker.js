@@ -9,7 +9,7 @@ function render({ model, el }) {
 
   canvas.className = 'vim-patch-picker';
   canvas.tabIndex = 0;
-  canvas.dataset.lmSuppressShortcuts = 'true';   // or JupyterLab takes the arrow keys for itself
+  canvas.dataset.lmSuppressShortcuts = 'true';   // JupyterLab's shortcuts keep off
   canvas.style.cssText = 'cursor: crosshair; touch-action: none; max-width: 100%;';
   el.appendChild(canvas);
 
