@@ -1,7 +1,7 @@
 "What the data notebooks cannot hold: the tool that fills the cache, as a program, and the committed splits."
 import hashlib, os, subprocess, sys, warnings
 from pathlib import Path
-import numpy as np, pytest, torch
+import numpy as np, pytest
 
 root = Path(__file__).resolve().parent.parent
 
@@ -44,7 +44,7 @@ def test_splits_are_sorted_and_without_repeats(name, count):
 
 @pytest.mark.parametrize('name', ['fashion_mnist', 'cifar10'])
 def test_cached_sets_split_as_stated(name):
-    from vim_nb.named import data_home, listed_hashes, named_sets, open_named
+    from vim_nb.named import data_home, listed_hashes, open_named
     if not (data_home()/f'{name}.parquet').is_file(): pytest.skip(f'{name} is not in the local cache: python tools/offline_images.py {name}')
     with warnings.catch_warnings():
         warnings.simplefilter('error')
