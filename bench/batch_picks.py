@@ -15,7 +15,7 @@ if __name__ == '__main__':
     n = parser.parse_args().pictures
     rows = []
     for name,knobs in (('default settings', {}), ('paper settings', {'settings': 'paper'})):
-        draw = lambda size, m: generate(m, batch_size=size, device='cpu', **knobs).codes.flatten(1)
+        draw = lambda size, m: generate(m, batch_size=size, device='cpu', progress=False, **knobs).codes.flatten(1)
         whole = draw(16, n)
         for size,m in ((4, n), (1, n//8)):
             changed = (draw(size, m) != whole[:m]).any(1).sum().item()

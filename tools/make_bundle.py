@@ -14,7 +14,7 @@ from vim_nb.data import load_images
 
 TOP = Path(__file__).resolve().parent.parent
 RUNS,BUNDLE,RESULTS = Path('runs'), TOP/'vim_nb'/'bundles'/'fashion_mnist', Path('results')/'fashion_mnist_bundle.json'
-SAMPLING = {'guidance': 1.75}   # chosen with `python tools/measure_bundle.py --sweep`; `generate` uses it
+SAMPLING = {'guidance': 1.5}   # chosen with `python tools/measure_bundle.py --sweep`; `generate` uses it
 COMMANDS = [
     ('tokenizer', 'vim_train_tokenizer fashion_mnist runs/tokenizer --plain --resume'),
     ('codes', 'vim_tokenize runs/tokenizer/bundle fashion_mnist runs/train.safetensors'),

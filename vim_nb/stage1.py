@@ -104,12 +104,14 @@ class TokenizerTask(Task):
         "Codes, or in the first steps shaken latents instead; the keeper looks on."
         book = self.model.quantizer
         z = book.project(latents)
-        q = book(latents) if step >= self.recipe.autoencoder_steps else Quantized(book.up(self.shaken(z, generator)), z.new_zeros(z.shape[:2], dtype=int), z.new_zeros(()))
-        if self.training: self.keeper.see(z, q.codes if step >= self.recipe.autoencoder_steps else None, step)
+        plain = step < self.recipe.autoencoder_steps
+        q = self.shaken(z, generator) if plain else book(latents)
+        if self.training: self.keeper.see(z, None if plain else q.codes, step)
         return q
 
-    def shaken(self, z:Tensor, generator:torch.Generator)->Tensor:
-        return l2norm(z + self.recipe.noise*torch.randn(z.shape, generator=generator).to(z))
+    def shaken(self, z:Tensor, generator:torch.Generator)->Quantized:
+        noise = self.recipe.noise*torch.randn(z.shape, generator=generator).to(z)
+        return Quantized(self.model.quantizer.up(l2norm(z + noise)), z.new_zeros(z.shape[:2], dtype=int), z.new_zeros(()))
 
     def forward(self,
         batch:dict,                # "image" `(b, 3, H, W)` in [0,1]
