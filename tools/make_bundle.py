@@ -57,7 +57,8 @@ def card(bundle, measured):
         'reconstructions_in_floors': round(measured['reconstructed_test']['floors'], 1),
         'samples_at_T1_against_reconstructions_in_floors': round(s['paper']['floors_to_reconstructed_train'], 2),
         'default_samples_in_floors': round(s['default']['floors'], 1), 'class_agreement_of_default_samples': round(s['default']['agreement'], 4),
-        'how': 'python tools/measure_bundle.py; a floor is the Frechet distance of 5,000 real training pictures from the test part'}}
+        'class_agreement_at_T1': round(s['paper']['agreement'], 4), 'judge_test_accuracy': round(measured['judge']['test_accuracy'], 4),
+        'how': 'python tools/measure_bundle.py; a floor is the Frechet distance of 5,000 real training pictures from the test part, on the features of the judge, and depends on it'}}
 
 def assemble(measure=True):
     "Put the networks together, measure them, write the card."
