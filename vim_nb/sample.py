@@ -204,11 +204,14 @@ def snapshots(
     show = lambda: Samples(images.clone(), codes.clone(), labels, settings, bundle.classes)
     with progress_bar(n*h*w, progress) as bar:
         for first in range(0, n, batch_size):
-            part = slice(first, first+batch_size)
-            u = uniform[part].to('cpu' if device.type == 'mps' else device)
-            for row,drawn in enumerate(draw_codes(bundle.prior, None if labels is None else labels[part].to(device), u, settings), 1):
-                bar.update(len(u)*w)
-                if watch or row == h: codes[part],images[part] = drawn.cpu(),pictures(bundle.tokenizer, drawn)
+            last = min(first+batch_size, n)
+            rows = torch.arange(first, max(last, first+4)).clamp_max(last-1)   # four at least: see below
+            u = uniform[rows].to('cpu' if device.type == 'mps' else device)
+            for row,drawn in enumerate(draw_codes(bundle.prior, None if labels is None else labels[rows].to(device), u, settings), 1):
+                bar.update((last-first)*w)
+                if not (watch or row == h): continue
+                drawn = drawn[:last-first]
+                codes[first:last],images[first:last] = drawn.cpu(),pictures(bundle.tokenizer, drawn)
                 if watch: yield show()
     if not watch: yield show()
 
