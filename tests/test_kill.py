@@ -35,6 +35,18 @@ def tokenizer(base, folder):
     recipe = TokenizerRecipe(run, autoencoder_steps=12, remember=256, restart_after=3, restart_until=40)
     return tokenizer_run(load_images(base/'pictures', size=16, augment='tokenizer'), tokenizer_config(), recipe, folder)
 
+def critic(base, folder):
+    "A critic that starts late, with R1, LeCam and the adaptive weight."
+    from vim_nb.data import load_images
+    from vim_nb.discriminators import CriticConfig
+    from vim_nb.stage1 import CriticRecipe, TokenizerRecipe, tokenizer_run
+    from vim_nb.train import Recipe
+    run = Recipe(steps=STEPS, batch_size=4, lr=3e-3, warmup=4, ema=.9, save_every=EVERY, precision='bf16')
+    weights = dict(vq=1., l2=10., logit_laplace=.01, adversarial=.1)
+    how = CriticRecipe(CriticConfig('stylegan', 8, group=2), r1=.1, r1_every=4, start=3, touch=9, adaptive=True, lecam=.01, rate=.5)
+    recipe = TokenizerRecipe(run, weights, autoencoder_steps=6, remember=256, restart_after=3, restart_until=40, critic=how, watch=7)
+    return tokenizer_run(load_images(base/'pictures', size=16, augment='tokenizer'), tokenizer_config(), recipe, folder)
+
 def prior(base, folder):
     "Dropout, hidden labels, one of three crops, bf16."
     import torch
@@ -51,7 +63,7 @@ def prior(base, folder):
     recipe = Recipe(steps=STEPS, batch_size=4, lr=3e-3, warmup=4, end_lr=1e-4, schedule='exponential', hold=10, ema=.9, precision='bf16', save_every=EVERY)
     return Run(task, TokenCache(base/'tokens'), recipe, folder)
 
-KINDS = {'tokenizer': tokenizer, 'prior': prior}
+KINDS = {'tokenizer': tokenizer, 'critic': critic, 'prior': prior}
 
 def begin(kind, base, name):
     "The run of this name, resumed where there is something to resume, from its folder alone."

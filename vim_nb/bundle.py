@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from torch import nn
-from .codebook import Codebook
 from .core import atomic_folder, config_from_dict, config_to_dict, content_hash, load_state, load_tensors
 from .core import num_parameters, read_json, save_tensors, write_json
+from .quantizers import quantizer_kinds
+from .tokenizers import tokenizer_kinds
 from .transformer import VIM, VIMConfig
-from .vitvqgan import ViTVQGAN, ViTVQGANConfig
 
 # %% ../nbs/12_bundle.ipynb #59259bce
 @dataclass
@@ -36,8 +36,8 @@ class Bundle:
 
 # %% ../nbs/12_bundle.ipynb #6d37f275
 version = 1
-kinds = {'vitvqgan':     {'tokenizer': (ViTVQGAN, ViTVQGANConfig)},
-         'vitvqgan+vim': {'tokenizer': (ViTVQGAN, ViTVQGANConfig), 'prior': (VIM, VIMConfig)}}
+kinds = {}
+for name,pair in tokenizer_kinds.items(): kinds |= {name: {'tokenizer': pair}, f'{name}+vim': {'tokenizer': pair, 'prior': (VIM, VIMConfig)}}
 
 def kind_of(
     tokenizer:nn.Module,  # the part that every bundle has
@@ -53,7 +53,9 @@ def kind_of(
 def check_parts(bundle:Bundle)->str: # a key of `kinds`; ValueError says what does not fit
     "The kind of `bundle`, when its parts fit each other."
     kind,t,p = kind_of(bundle.tokenizer, bundle.prior),bundle.tokenizer,bundle.prior
-    if type(t.quantizer) is not Codebook: raise ValueError(f'a bundle of kind {kind} holds the paper\'s Codebook, not {type(t.quantizer).__name__}')
+    named = quantizer_kinds[t.config.quantizer]
+    if type(t.quantizer) is not named:
+        raise ValueError(f'the config says quantizer={t.config.quantizer!r}, a {named.__name__}, but the tokenizer holds a {type(t.quantizer).__name__}: name it in the config')
     if p is None: return kind
     if p.config.num_codes != t.num_codes: raise ValueError(f'the prior knows {p.config.num_codes} codes, the tokenizer {t.num_codes}')
     if tuple(p.config.grid) != tuple(t.grid): raise ValueError(f'the prior draws a grid of {tuple(p.config.grid)}, the tokenizer has {tuple(t.grid)}')
@@ -102,7 +104,7 @@ def check_place(folder:Path): # where a bundle shall be; ValueError when saving 
 # %% ../nbs/12_bundle.ipynb #0873955a
 def save_bundle(
     folder,                # where; a bundle that stands there is replaced
-    tokenizer:nn.Module,   # a `ViTVQGAN` with the paper's codebook
+    tokenizer:nn.Module,   # a `ViTVQGAN` or `CNNVQGAN`, its quantizer named in its config
     prior:nn.Module=None,  # a `VIM`, or None
     classes=(),            # name of each label
     examples:dict=None,    # {"image": `(n, 3, H, W)` in [0,1], "label": `(n,)`}, kept as 8-bit pixels

@@ -10,7 +10,7 @@ __all__ = ['generator', 'eval_mode', 'num_parameters', 'device_of', 'default_dev
 # %% ../nbs/00_core.ipynb #4f86e36f
 import ctypes, hashlib, json, math, operator, os, secrets, shutil, sys, types, typing
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -282,8 +282,7 @@ def _restore(
     origin,args = typing.get_origin(kind),typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if x is None and type(None) in args: return None
-        kind = next(a for a in args if a is not type(None))
-        return _restore(kind, x, name)
+        return _restore(next(a for a in args if a is not type(None)), x, name)
     if is_dataclass(kind): return config_from_dict(kind, x, name)
     if kind is tuple or origin is tuple:
         if not isinstance(x, (list,tuple)): raise ValueError(f'{name} is {x!r}, wanted a list')
@@ -300,11 +299,12 @@ def config_from_dict(
     d:dict,    # what `config_to_dict` gave, perhaps by way of JSON
     name='',   # where it stands, for the error; by default the name of `cls`
 ):             # an instance of `cls`
-    "The config that `d` describes; ValueError names unknown and missing keys and values of a wrong type."
+    "The config that `d` describes; ValueError names unknown keys, missing ones without a default, and values of a wrong type."
     name = name or cls.__name__
     if not isinstance(d, dict): raise ValueError(f'{name} is {d!r}, wanted a dict')
     known = [f.name for f in fields(cls)]
-    for word,keys in (('unknown', [k for k in d if k not in known]), ('missing', [k for k in known if k not in d])):
+    needed = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
+    for word,keys in (('unknown', [k for k in d if k not in known]), ('missing', [k for k in needed if k not in d])):
         if keys: raise ValueError(f'{name} has {word} keys {", ".join(map(str, keys))}; it takes {", ".join(known)}')
     hints = typing.get_type_hints(cls)
-    return cls(**{k: _restore(hints[k], d[k], f'{name}.{k}') for k in known})
+    return cls(**{k: _restore(hints[k], v, f'{name}.{k}') for k,v in d.items()})
