@@ -18,7 +18,7 @@ def vim_train_tokenizer(
     pictures:str,              # digits, fashion_mnist, cifar10, a folder of class folders, parquet files, or a hub id
     folder:str,                # of the run: checkpoints, log.jsonl, and in the end bundle/
     size:str='tiny',           # of the network: tiny, small, base, large, small-large, or convolutional: cnn-tiny, cnn-x1 and others
-    recipe:str='tiny',         # tiny (half an hour on a CPU core), tiny-critic, paper, representation, parti or decoder
+    recipe:str='tiny',         # tiny (half an hour on a CPU core), tiny-decoder, paper, representation, parti or decoder
     image_size:str='32',       # of the pictures in pixels, one number or HEIGHTxWIDTH; others are scaled and cropped
     split:str='train',         # part of the pictures
     steps:int=None,            # steps in all; by default the recipe's
