@@ -17,9 +17,10 @@ RUNS,BUNDLE,RESULTS = Path('runs'), TOP/'vim_nb'/'bundles'/'fashion_mnist', Path
 SAMPLING = {'guidance': 1.5}   # `generate` uses it; the best distance in a sweep of measure_bundle.py over a half-trained prior, and better than 1.75 at the end
 COMMANDS = [
     ('tokenizer', 'vim_train_tokenizer fashion_mnist runs/tokenizer --plain --resume'),
-    ('codes', 'vim_tokenize runs/tokenizer/bundle fashion_mnist runs/train.safetensors'),
-    ('test codes', 'vim_tokenize runs/tokenizer/bundle fashion_mnist runs/test.safetensors --split test'),
-    ('prior', 'vim_train_prior runs/train.safetensors runs/tokenizer/bundle runs/prior --validation runs/test.safetensors --resume')]
+    ('decoder', 'vim_train_tokenizer fashion_mnist runs/decoder --recipe tiny-decoder --start runs/tokenizer/bundle --plain --resume'),
+    ('codes', 'vim_tokenize runs/decoder/bundle fashion_mnist runs/train.safetensors'),
+    ('test codes', 'vim_tokenize runs/decoder/bundle fashion_mnist runs/test.safetensors --split test'),
+    ('prior', 'vim_train_prior runs/train.safetensors runs/decoder/bundle runs/prior --validation runs/test.safetensors --resume')]
 
 def train():
     "The console commands, one after the other; what they took is kept in runs/seconds.json."
@@ -40,12 +41,12 @@ def examples():
 
 def card(bundle, measured):
     "What a reader should know; `measured` is None before the measurement."
-    hours = {k: round(v/3600, 2) for k,v in read_json(RUNS/'seconds.json', 'times').items() if k in ('tokenizer', 'prior')}
+    hours = {k: round(v/3600, 2) for k,v in read_json(RUNS/'seconds.json', 'times').items() if k in ('tokenizer', 'decoder', 'prior')}
     about = {
         'title': 'Fashion-MNIST 32x32, ViT-VQGAN and VIM, the default bundle of vim_nb',
         'license': 'apache-2.0',
         'data': 'Fashion-MNIST (Xiao et al. 2017, MIT licence): 59,990 training and 9,999 test pictures, padded from 28x28 to 32x32; our own split, a list of hashes in vim_nb/splits',
-        'tokenizer': f'ViT-VQGAN tiny, {num_parameters(bundle.tokenizer):,} parameters, patch 4, K=1024 in 8 dimensions, no critic and no perceptual loss',
+        'tokenizer': f'ViT-VQGAN tiny, {num_parameters(bundle.tokenizer):,} parameters, patch 4, K=1024 in 8 dimensions; its decoder sharpened behind frozen codes by a StyleGAN critic; no perceptual loss',
         'prior': f'VIM tiny, {num_parameters(bundle.prior):,} parameters, 8x8 codes, class-conditional, 10% of labels hidden',
         'recipe': [c for _,c in COMMANDS], 'seed': 0, 'hours_on_one_cpu_core': hours, 'sampling': SAMPLING,
         'intended_use': 'teaching, tests and first experiments; the pictures are small, grey and of ten kinds of clothing'}
@@ -63,6 +64,7 @@ def card(bundle, measured):
 def assemble():
     "Put the networks together, measure them, write the card."
     made = load_bundle(RUNS/'prior'/'bundle')
+    made.tokenizer = load_bundle(RUNS/'decoder'/'bundle').tokenizer
     parts = dict(tokenizer=made.tokenizer, prior=made.prior, classes=made.classes, examples=examples())
     save_bundle(BUNDLE, **parts, card=card(made, None))
     subprocess.run([sys.executable, 'tools/measure_bundle.py'], check=True)

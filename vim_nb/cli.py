@@ -86,7 +86,7 @@ def vim_train_prior(
     folder:str,                # of the run: checkpoints, log.jsonl, and in the end bundle/
     validation:str=None,       # another token cache, to measure bits per token in the end
     size:str='tiny',           # of the network: tiny, base or large
-    recipe:str='tiny',         # tiny (about half an hour on a CPU) or paper
+    recipe:str='tiny',         # tiny (an hour and a half on a CPU core) or paper
     steps:int=None,            # steps in all; by default the recipe's
     batch_size:int=None,       # pictures in a step; by default the recipe's
     learning_rate:float=None,  # the highest; by default the recipe's

@@ -7,7 +7,7 @@ __all__ = ['ImageDataset', 'hold', 'as_augment', 'from_tensors', 'subset', 'fing
            'open_stream', 'load_images', 'ahead', 'Loader']
 
 # %% ../nbs/01_data.ipynb #59861879
-import json, os
+import json, math, os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -16,39 +16,39 @@ import torch
 from torch import Tensor
 from .core import content_hash, generator
 from .named import named_sets, named_square, open_named
-from .pictures import Augment, augmentations, augmented, fit
-from .sources import Source, find_source, hub_rows, open_folder, open_rows, parquet_rows, pixel_source, stack_pixels, stream_rows
+from .pictures import Augment, as_size, augmentations, augmented, fit, height_width
+from .sources import Source, find_source, hub_rows, kept, open_folder, open_rows, parquet_rows, pixel_source, stack_pixels, stream_rows
 
 # %% ../nbs/01_data.ipynb #edb7398e
 class ImageDataset:
-    "Labelled square pictures. `batch` is what training calls, `ds[i]` is for looking."
+    "Labelled pictures of one size. `batch` is what training calls, `ds[i]` is for looking."
     def __init__(self,
-        pictures,            # a `Source`, or a tensor `(n, c, size, size)`, uint8 or float in [0,1]
+        pictures,            # a `Source`, or a tensor `(n, c, height, width)`, uint8 or float in [0,1]
         labels:Tensor,       # int64, `(n,)`
         classes:list,        # their names
-        size:int,            # pixels
+        size,                # pixels: the side of a square, or (height, width)
         augment:Augment=None,# what `batch` does when it is given a generator
         unflipped=(),        # names of classes that are never mirrored
         spec:dict=None,      # arguments for `load_images` that open the same again; None: there are none
     ):
         self.held,self.source = (pictures,None) if isinstance(pictures, Tensor) else (None,pictures)
-        self.labels,self.classes,self.size = torch.as_tensor(labels).long(),list(classes),size
+        self.labels,self.classes,self.size = torch.as_tensor(labels).long(),list(classes),as_size(size)
         self.augment,self.unflipped,self._spec,self._fingerprint = augment,tuple(unflipped),spec,None
+        self.near = self.source and augment and kept(self.source, [math.ceil(2*augment.largest*n) for n in height_width(self.size)])
 
     def __len__(self)->int: return len(self.labels)
-    def __repr__(self): return f'ImageDataset({len(self):,} pictures of {self.size}×{self.size}, {len(self.classes)} classes)'
+    def __repr__(self): return f'ImageDataset({len(self):,} pictures of {"×".join(map(str, height_width(self.size)))}, {len(self.classes)} classes)'
 
     def __getitem__(self, i:int)->dict:
-        "Picture `i`, never augmented: `image` float32 `(3, size, size)` in [0,1], `label` int."
+        "Picture `i`, never augmented: `image` float32 `(3, height, width)` in [0,1], `label` int."
         if not -len(self) <= i < len(self): raise IndexError(f'picture {i} of {len(self)}')
-        b = self.batch([i%len(self)])
-        return {'image': b['image'][0], 'label': b['label'].item()}
+        return {k: v[0] if k == 'image' else v.item() for k,v in self.batch([i%len(self)]).items()}
 
     def batch(self,
         indices,                       # ints, `(b,)`: which pictures
         generator:torch.Generator=None,# draws the augmentation; None: pictures as they are
     )->dict:
-        "`image` float32 `(b, 3, size, size)`, `label` int64 `(b,)`; augmented when there is an `augment` and a `generator`."
+        "`image` float32 `(b, 3, height, width)`, `label` int64 `(b,)`; augmented when there is an `augment` and a `generator`."
         indices = torch.as_tensor(indices).long()
         draws = torch.rand(len(indices), 5, generator=generator) if self.augment and generator is not None else None
         x = self._pixels(indices, draws)
@@ -59,8 +59,8 @@ class ImageDataset:
         if draws is None:
             return self.held[indices] if self.held is not None else stack_pixels([self.source.pixels(i, self.size) for i in indices.tolist()])
         may = torch.tensor([self.augment.flip and c not in self.unflipped for c in self.classes])[self.labels[indices]]
-        if self.source is not None:
-            return stack_pixels([augmented(self.source.read(i), self.size, replace(self.augment, flip=bool(m)), d)
+        if self.near is not None:
+            return stack_pixels([augmented(self.near.read(i), self.size, replace(self.augment, flip=bool(m)), d)
                                  for i,m,d in zip(indices.tolist(), may, draws)])
         x = self.held[indices]
         return torch.where((may & (draws[:,4] < .5)).view(-1, 1, 1, 1), x.flip(-1), x)
@@ -73,7 +73,7 @@ def hold(
 )->ImageDataset:           # `ds`
     "Decode all pictures of `ds` into memory, if they fit."
     from tqdm.auto import tqdm
-    if ds.held is not None or len(ds)*3*ds.size**2 > budget: return ds
+    if ds.held is not None or len(ds)*3*math.prod(height_width(ds.size)) > budget: return ds
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         arrays = pool.map(lambda i: ds.source.pixels(i, ds.size), range(len(ds)))
         ds.held = stack_pixels(list(tqdm(arrays, 'decoding', len(ds), leave=False, disable=not progress or len(ds) < 5000)))
@@ -91,7 +91,7 @@ def as_augment(
 
 # %% ../nbs/01_data.ipynb #3bee459a
 def from_tensors(
-    images:Tensor,     # `(n, c, size, size)`, c 1 or 3, uint8 or float in [0,1]
+    images:Tensor,     # `(n, c, height, width)`, c 1 or 3, uint8 or float in [0,1]
     labels=None,       # int, `(n,)`; None: all 0
     classes:list=None, # names; None: the numbers
     augment=None,      # `Augment` or its name
@@ -99,14 +99,14 @@ def from_tensors(
     "A data set in memory; ValueError when shapes, range or labels do not fit."
     n = len(images)
     labels = torch.zeros(n, dtype=torch.int64) if labels is None else torch.as_tensor(labels).long()
-    if images.ndim != 4 or images.shape[1] not in (1,3) or images.shape[2] != images.shape[3] or not n:
-        raise ValueError(f'images have shape {tuple(images.shape)}; wanted (n, 3, size, size) with n at least 1')
+    if images.ndim != 4 or images.shape[1] not in (1,3) or not n:
+        raise ValueError(f'images have shape {tuple(images.shape)}; wanted (n, 3, height, width) with n at least 1')
     if images.dtype != torch.uint8 and not (images.is_floating_point() and images.min() >= 0 and images.max() <= 1):
         raise ValueError(f'images are {images.dtype} from {images.min().item():g} to {images.max().item():g}; wanted uint8, or floats in [0,1]')
     classes = [str(i) for i in range(int(labels.max())+1)] if classes is None else list(classes)
     if labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(classes):
         raise ValueError(f'labels have shape {tuple(labels.shape)}, from {labels.min()} to {labels.max()}; wanted ({n},) from 0 to {len(classes)-1}')
-    return ImageDataset(images, labels, classes, images.shape[-1], as_augment(augment))
+    return ImageDataset(images, labels, classes, tuple(images.shape[2:]), as_augment(augment))
 
 ImageDataset.from_tensors = staticmethod(from_tensors)
 
@@ -122,6 +122,7 @@ def subset(
     source = src and Source(len(at), lambda i: src.read(at[i]), f'{src.key} at {key}')
     new = ImageDataset(source, ds.labels[indices], ds.classes, ds.size, ds.augment, ds.unflipped)
     new.held = None if ds.held is None else ds.held[indices]
+    if (near := ds.near) is not None: new.near = Source(len(at), lambda i: near.read(at[i]), f'{near.key} at {key}')
     return new
 
 ImageDataset.subset = subset
@@ -146,10 +147,10 @@ class ImageStream:
     def __init__(self,
         each,         # function that gives a fresh iterator of (Pillow image, label)
         classes:list, # names
-        size:int,     # pixels
-    ): self.each,self.classes,self.size = each,list(classes),size
+        size,         # pixels: the side of a square, or (height, width)
+    ): self.each,self.classes,self.size = each,list(classes),as_size(size)
 
-    def __repr__(self): return f'ImageStream({self.size}×{self.size}, {len(self.classes)} classes)'
+    def __repr__(self): return f'ImageStream({"×".join(map(str, height_width(self.size)))}, {len(self.classes)} classes)'
     def __iter__(self):
         for img,label in self.each():
             x = stack_pixels([fit(img, self.size)])[0].float()/255
@@ -171,7 +172,7 @@ def open_stream(
     kind:str,  # folder, parquet, hub or named
     where,     # the folder, the files or the name
     split:str, # which part
-    size:int,  # pixels
+    size,      # pixels, an int or (height, width)
     name:str,  # for errors
 )->ImageStream:
     "A stream over what `find_source` found."
@@ -186,16 +187,15 @@ def open_stream(
 
 # %% ../nbs/01_data.ipynb #3ef954af
 def load_images(
-    source:str,          # named set, folder of class folders, parquet file or glob, or hub id
+    source:str,          # named set, folder of pictures or of class folders, parquet file or glob, or hub id
     split:str='train',   # which part; what has no parts is `train`
-    size:int=32,         # pixels: shorter side to `size`, then centre crop; Fashion-MNIST is padded from 28 to 32
+    size=32,             # pixels, an int or (height, width): scaled until it just covers that, then centre crop; Fashion-MNIST is padded from 28 to 32
     streaming:bool=False,# an iterable without length
     augment=None,        # `tokenizer`, `prior` or an `Augment`: what `batch` does when it is given a generator
 ):                       # `ImageDataset`, or `ImageStream`
     "Open labelled pictures from wherever they are; errors name the file, part or column at fault."
     source = str(source)
-    if not isinstance(size, int) or size < 1: raise ValueError(f'{size=} is no number of pixels: take a whole number, 1 or more')
-    augment,(kind,where) = as_augment(augment),find_source(source, named_sets)
+    size,augment,(kind,where) = as_size(size),as_augment(augment),find_source(source, named_sets)
     spec = {'source': source if kind in ('named','hub') else str(Path(source).expanduser().absolute()), 'split': split, 'size': size,
             'augment': augment and asdict(augment)}
     if streaming:
@@ -206,7 +206,7 @@ def load_images(
         return hold(ImageDataset(o.pictures, o.labels, o.classes, size, augment, spec=spec))
     o,s = open_named(where, split),named_sets[where]
     ds = ImageDataset(named_square(o.pictures, s, size), o.labels, o.classes, size, augment, s.unflipped, spec)
-    if augment and size < s.side: ds.source = pixel_source(o.pictures)
+    if augment and max(height_width(size)) < s.side: ds.source = ds.near = pixel_source(o.pictures)
     return ds
 
 # %% ../nbs/01_data.ipynb #7ede5743

@@ -66,11 +66,17 @@ def attend(
     q:Tensor, # queries, `(b, heads, n, d)`
     k:Tensor, # keys, `(b, heads, m, d)`
     v:Tensor, # values, `(b, heads, m, d)`
-    **kwargs, # what else `scaled_dot_product_attention` takes
+    attn_mask:Tensor=None, # bool, `(n, m)`, True where a query may look
+    is_causal:bool=False,  # may query i look only at the first i+1 keys?
+    dropout_p:float=0.,    # on the weights, in [0,1)
 )->Tensor:    # `(b, heads, n, d)`, in the dtype of `q`
-    "Scaled dot-product attention, in float32 where bfloat16 has no fast kernel."
-    if q.device.type != 'cpu' or q.dtype in (torch.float32, torch.float64): return F.scaled_dot_product_attention(q, k, v, **kwargs)
-    with torch.autocast('cpu', enabled=False): return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), **kwargs).to(q.dtype)
+    "Scaled dot-product attention, written out in bfloat16 on a CPU."
+    if q.device.type != 'cpu' or q.dtype != torch.bfloat16 or q.shape[-2]*k.shape[-2] > 2**22:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
+    scores = (q*q.shape[-1]**-.5) @ k.transpose(-1, -2)
+    if is_causal: attn_mask = causal_mask(*scores.shape[-2:])
+    if attn_mask is not None: scores = scores.masked_fill(~attn_mask, -torch.inf)
+    return F.dropout(scores.softmax(-1), dropout_p) @ v
 
 # %% ../nbs/02_layers.ipynb #dd254520
 class Attention(nn.Module):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from .core import atomic_write, content_hash, load_tensors, save_tensors
-from .pictures import pixel_hash
+from .pictures import height_width, pixel_hash
 from .sources import Opened, find_columns, hub_rows, parquet_rows, pixel_source, row_picture, stack_pixels
 
 # %% ../nbs/00c_named.ipynb #933f5d46
@@ -162,11 +162,11 @@ def named_pixels(
 def named_square(
     pixels:Tensor, # uint8, `(n, c, side, side)`
     s:NamedSet,    # which set
-    size:int,      # pixels
-)->Tensor:         # uint8, `(n, c, size, size)`
+    size,          # pixels, an int or (height, width)
+)->Tensor:         # uint8, `(n, c, height, width)`
     "Frame and scale the pictures of a named set."
     if size != s.side: pixels = F.pad(pixels, (s.pad,)*4)
-    if pixels.shape[-1] == size: return pixels
+    if pixels.shape[2:] == height_width(size): return pixels
     src = pixel_source(pixels)
     return stack_pixels([src.pixels(i, size) for i in range(len(pixels))])
 

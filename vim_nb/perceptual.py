@@ -59,7 +59,7 @@ class VGG16Features(nn.Module):
 
     def forward(self, images:Tensor)->list: # `(b, 3, h, w)` in [0,1] -> five maps `(b, c, h', w')`, the sides of each half of the one before
         if min(images.shape[-2:]) < 16: raise ValueError(f'images of {images.shape[-2]}×{images.shape[-1]}: VGG16 halves them four times, so 16×16 is the least; enlarge them first')
-        x,maps = (images-self.mean)/self.std, []
+        x,maps = ((images-self.mean)/self.std).to(self.blocks[0][0].weight.dtype), []
         for i,block in enumerate(self.blocks): maps.append(x := block(F.max_pool2d(x, 2) if i else x))
         return maps
 
@@ -99,11 +99,11 @@ class Perceptual(nn.Module):
         b:Tensor, # what they are compared with, same shape
     )->Tensor:    # `(b,)`, 0 for equal pictures
         "The distance, without a look at the values: for a loss inside a training."
+        a,b = same_shape(a, b)
         maps = list(zip(self.features(a), self.features(b), strict=True))
         return sum(layer_distance(x, y, w) for (x,y),w in zip(maps, self.weights or [None]*len(maps), strict=True))
 
     def forward(self, a:Tensor, b:Tensor)->Tensor:
-        a,b = same_shape(a, b)
         for x in (a, b): check_images(x, 1)
         return self.distance(a, b)
 

@@ -245,12 +245,6 @@ class LFQ(nn.Module):
 # %% ../nbs/03a_quantizers.ipynb #45179e8b
 class BSQ(LFQ):
     "`LFQ` on the unit sphere, with an entropy loss that is a sum over the bits (Zhao et al. 2024)."
-    def __init__(self,
-        *args,         # as for `LFQ`
-        tau:float=.1,  # temperature of the entropy loss, over squared distances
-        **kwargs,      # as for `LFQ`
-    ): super().__init__(*args, tau=tau, **kwargs)
-
     def latent(self, x:Tensor)->Tensor: return l2norm(super().latent(x))
     def corners(self, codes:Tensor)->Tensor: return super().corners(codes)/len(self.basis)**.5
     def entropy(self, z:Tensor)->Tensor:

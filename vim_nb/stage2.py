@@ -75,7 +75,7 @@ def open_data(cls:PriorTask, spec:dict): # what the `TokenCache`'s `spec` gave
 prior_recipes = {
     'paper': Recipe(steps=450_000, batch_size=1024, lr=4.5e-4, end_lr=1e-5, warmup=5_000, schedule='exponential', hold=80_000,
                     betas=(.9,.96), weight_decay=.045, clip=4., ema=0., save_every=5_000),
-    'tiny': Recipe(steps=16_000, batch_size=16, lr=2e-3, end_lr=4e-5, warmup=200, betas=(.9,.96), weight_decay=.045, clip=1.,
+    'tiny': Recipe(steps=40_000, batch_size=16, lr=2e-3, end_lr=4e-5, warmup=500, betas=(.9,.96), weight_decay=.045, clip=1.,
                    ema=.999, save_every=500, precision='bf16'),
 }
 
