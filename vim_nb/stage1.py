@@ -76,10 +76,10 @@ tokenizer_recipes = {
     'parti': replace(_paper, weights=dict(vq=1., l2=1., perceptual=.1, adversarial=.1)),
     'decoder': replace(_paper, weights=dict(l2=1., perceptual=.1, adversarial=.1), freeze=True),
     'tiny': _tiny,
-    'tiny-decoder': TokenizerRecipe(Recipe(steps=12_000, batch_size=16, lr=5e-4, end_lr=2.5e-5, warmup=100, betas=(.9,.99), weight_decay=1e-4,
-                                           clip=1., ema=.999, save_every=1000),
+    'tiny-decoder': TokenizerRecipe(Recipe(steps=1000, batch_size=16, lr=5e-4, end_lr=2.5e-5, warmup=100, betas=(.9,.99), weight_decay=1e-4,
+                                           clip=1., ema=.98, save_every=500),
                                     dict(l2=20., logit_laplace=.01, adversarial=.05), floor=-2., freeze=True,
-                                    critic=CriticRecipe(CriticConfig('stylegan', 16), r1=.02, touch=500))}
+                                    critic=CriticRecipe(CriticConfig('stylegan', 16), r1=.02, touch=250))}
 
 # %% ../nbs/08_stage1.ipynb #f8477d46
 def scaled(
