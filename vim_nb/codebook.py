@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Quantized', 'l2norm', 'grouped_argmax', 'nearest', 'straight_through', 'vq_loss', 'Codebook', 'codebook_usage',
-           'perplexity', 'kmeans', 'restart_codes']
+           'times_chosen', 'summed', 'perplexity', 'kmeans', 'restart_codes']
 
 # %% ../nbs/03_codebook.ipynb #d2c2e116
 from collections import namedtuple
@@ -107,12 +107,31 @@ def codebook_usage(
     return codes.unique().numel()/num_codes
 
 # %% ../nbs/03_codebook.ipynb #5382b208
+def times_chosen(
+    codes:Tensor,  # indices, any shape
+    num_codes:int, # K
+)->Tensor:         # `(K,)` int64
+    "How often each code occurs in `codes`."
+    flat = codes.flatten()
+    return torch.zeros(num_codes, dtype=torch.int64, device=flat.device).index_add_(0, flat, torch.ones_like(flat))
+
+# %% ../nbs/03_codebook.ipynb #048c5cb3
+def summed(
+    x:Tensor, # of this process
+)->Tensor:    # of all processes together
+    "`x`, added up over the processes there are."
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()): return x
+    x = x.clone()
+    torch.distributed.all_reduce(x)
+    return x
+
+# %% ../nbs/03_codebook.ipynb #244817a2
 def perplexity(
     codes:Tensor,   # indices, any shape
     num_codes:int,  # K
 )->float:           # exponential of the entropy in nats, in [1, K]
     "Number of equally likely codes that would be as hard to guess."
-    p = torch.bincount(codes.flatten(), minlength=num_codes).double()/codes.numel()
+    p = times_chosen(codes, num_codes).double()/codes.numel()
     return torch.special.entr(p).sum().exp().item()
 
 # %% ../nbs/03_codebook.ipynb #5ca1fab7

@@ -12,7 +12,7 @@ import importlib, inspect, math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .codebook import Codebook, Quantized, l2norm, nearest, straight_through, vq_loss
+from .codebook import Codebook, Quantized, l2norm, nearest, straight_through, summed, times_chosen, vq_loss
 from .core import eval_mode
 
 # %% ../nbs/03a_quantizers.ipynb #8010c48b
@@ -45,10 +45,8 @@ class EMACodebook(Codebook):
         codes:Tensor, # what they chose, `(...,)`
     ):
         "Move each code towards the latents that have just chosen it, those of all processes."
-        codes = codes.flatten()
-        n,total = torch.bincount(codes, minlength=self.num_codes).to(z),torch.zeros_like(self.weight).index_add_(0, codes, z.flatten(0, -2))
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            for t in (n, total): torch.distributed.all_reduce(t)
+        n = summed(times_chosen(codes, self.num_codes)).to(z)
+        total = summed(torch.zeros_like(self.weight).index_add_(0, codes.flatten(), z.flatten(0, -2)))
         self.counts.lerp_(n, 1-self.decay)
         self.weight += (1-self.decay)*(total - n[:,None]*self.weight)/self.counts[:,None].clamp_min(self.eps)
 

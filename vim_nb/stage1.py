@@ -16,7 +16,8 @@ from .codebook import Quantized
 from .core import config_from_dict, config_to_dict
 from .discriminators import CriticConfig, make_critic
 from .keeper import Keeper, shaken
-from .losses import adaptive_weight, critic_loss, generator_loss, l2, lecam, logit_laplace, r1, weighted_sum
+from .losses import (adaptive_weight, adversarial_kinds, critic_accuracy, critic_loss, generator_loss, l2, lecam,
+                           logit_laplace, r1, weighted_sum)
 from .perceptual import load_lpips
 from .tokenizers import kind_of_tokenizer, make_tokenizer, paints, take_weights, tokenizer_kinds
 from .train import Recipe, Run, Task, seeded
@@ -36,7 +37,7 @@ class CriticRecipe:
     rate:float=1.               # learning rate, as a multiple of the tokenizer's
 
     def __post_init__(self):
-        if self.loss not in ('non-saturating','hinge'): raise ValueError(f'loss={self.loss!r} of the critic: wanted "non-saturating" or "hinge"')
+        if self.loss not in adversarial_kinds: raise ValueError(f'loss={self.loss!r} of the critic is not one of {adversarial_kinds}')
         if self.r1_every < 1: raise ValueError(f'r1_every={self.r1_every} of the critic: wanted 1 or more')
         if self.touch < self.start: raise ValueError(f'touch={self.touch} of the critic is before its start={self.start}')
 
@@ -115,13 +116,13 @@ class Adversary(nn.Module):
         r,none = self.recipe,fake.new_zeros(())
         out = dict(adversarial=none, critic=none, r1=none, lecam=none, critic_accuracy=none)
         if step < r.start: return out
-        on_real,on_fake = self.critic(real).float(),self.critic(fake.detach()).float()
-        out.update(critic=critic_loss(on_real, on_fake, r.loss), critic_accuracy=((on_real > 0).float().mean() + (on_fake < 0).float().mean())/2)
+        on_real,on_fake = self.critic(real),self.critic(fake.detach())
+        out.update(critic=critic_loss(on_real, on_fake, r.loss), critic_accuracy=critic_accuracy(on_real, on_fake))
         if r.lecam:
             out['lecam'] = lecam(on_real, on_fake, *self.means.clone())
-            if self.training: self.means.lerp_(torch.stack([on_real.mean(), on_fake.mean()]).detach(), .01)
+            if self.training: self.means.lerp_(torch.stack([on_real.float().mean(), on_fake.float().mean()]).detach(), .01)
         if r.r1 and step % r.r1_every == 0: out['r1'] = r1(self.critic, real)
-        if step >= r.touch: out['adversarial'] = generator_loss(self.constant(fake).float(), r.loss)
+        if step >= r.touch: out['adversarial'] = generator_loss(self.constant(fake), r.loss)
         return out
 
 # %% ../nbs/08_stage1.ipynb #8c9740d2

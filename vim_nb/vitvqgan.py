@@ -11,6 +11,7 @@ from collections import namedtuple
 from dataclasses import dataclass, field
 import torch
 from einops import rearrange
+from fastcore.basics import patch
 from torch import Tensor, nn
 from .quantizers import quantizer_kinds
 from .layers import MLP, Trunk, patchify, resize_table, sincos_2d, unpatchify
@@ -205,20 +206,24 @@ class Tokenizer(nn.Module):
         mean,log_scale = out.chunk(2, 1)
         return Reconstruction(mean.sigmoid(), mean, log_scale, codes, loss)
 
-    @torch.no_grad()
-    def encode(self, images:Tensor)->Tensor:
-        "Codes `(b, h, w)` int64 of images `(b, 3, H, W)` in [0,1]."
-        check_images(images, self.patch)
-        return rearrange(self.quantizer.encode(self.encoder(images)), 'b (h w) -> b h w', h=images.shape[-2]//self.patch)
+# %% ../nbs/04_vitvqgan.ipynb #ec6eacc5
+@patch
+@torch.no_grad()
+def encode(self:Tokenizer, images:Tensor)->Tensor:
+    "Codes `(b, h, w)` int64 of images `(b, 3, H, W)` in [0,1]."
+    check_images(images, self.patch)
+    return rearrange(self.quantizer.encode(self.encoder(images)), 'b (h w) -> b h w', h=images.shape[-2]//self.patch)
 
-    @torch.no_grad()
-    def decode(self, codes:Tensor)->Tensor:
-        "Images `(b, 3, H, W)` in [0,1] of codes `(b, h, w)`."
-        if codes.ndim != 3: raise ValueError(f'codes have shape {tuple(codes.shape)}: give (b, h, w)')
-        if codes.min() < 0 or codes.max() >= self.num_codes:
-            raise ValueError(f'codes from {codes.min()} to {codes.max()} do not fit a codebook of {self.num_codes}')
-        out = self.decoder(self.quantizer.decode(codes.flatten(1)), codes.shape[1:])
-        return out.clamp(0, 1) if self.config.output == 'rgb' else out[:,:3].sigmoid()
+# %% ../nbs/04_vitvqgan.ipynb #eb0562bb
+@patch
+@torch.no_grad()
+def decode(self:Tokenizer, codes:Tensor)->Tensor:
+    "Images `(b, 3, H, W)` in [0,1] of codes `(b, h, w)`."
+    if codes.ndim != 3: raise ValueError(f'codes have shape {tuple(codes.shape)}: give (b, h, w)')
+    if codes.min() < 0 or codes.max() >= self.num_codes:
+        raise ValueError(f'codes from {codes.min()} to {codes.max()} do not fit a codebook of {self.num_codes}')
+    out = self.decoder(self.quantizer.decode(codes.flatten(1)), codes.shape[1:])
+    return out.clamp(0, 1) if self.config.output == 'rgb' else out[:,:3].sigmoid()
 
 # %% ../nbs/04_vitvqgan.ipynb #9e8a7b2d
 class ViTVQGAN(Tokenizer):

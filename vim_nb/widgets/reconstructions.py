@@ -81,9 +81,9 @@ def swap_figure(
 # %% ../../nbs/widgets/21_reconstructions.ipynb #33a0b906
 def own_picture(
     file,       # a path, or the bytes of a PNG, JPEG ...
-    size:int,   # side wanted, in pixels
+    size,       # wanted, in pixels: the side of a square, or (height, width)
     name='the file', # what to call it in the error
-)->Tensor:      # `(1, 3, size, size)` in [0,1]; ValueError when it is no picture
+)->Tensor:      # `(1, 3, height, width)` in [0,1]; ValueError when it is no picture
     "Any picture as the tokenizer wants it."
     pixels = torch.from_numpy(fit(open_picture(io.BytesIO(file) if isinstance(file, (bytes,memoryview)) else file, name), size).copy())
     return pixels.permute(2, 0, 1).float().div(255).expand(3, -1, -1)[None].contiguous()
@@ -153,7 +153,7 @@ class ReconstructionViewer(ipywidgets.VBox):
         files, # dicts with "name" and "content", as an upload gives them
     ):
         "Show uploaded pictures, or say what is wrong with them."
-        size = self.tokenizer.config.size[0]
+        size = self.tokenizer.config.size
         try: self.use(torch.cat([own_picture(f['content'], size, f['name']) for f in files]), [f['name'] for f in files])
         except ValueError as e: self.trouble.value = html.escape(str(e))
 
