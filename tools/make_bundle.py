@@ -20,8 +20,7 @@ COMMANDS = [
     ('decoder', 'vim_train_tokenizer fashion_mnist runs/decoder --recipe tiny-decoder --start runs/tokenizer/bundle --plain --resume'),
     ('codes', 'vim_tokenize runs/decoder/bundle fashion_mnist runs/train.safetensors'),
     ('test codes', 'vim_tokenize runs/decoder/bundle fashion_mnist runs/test.safetensors --split test'),
-    ('prior', 'vim_train_prior runs/train.safetensors runs/decoder/bundle runs/prior --validation runs/test.safetensors --resume'),
-    ('prior, longer', 'vim_train_prior runs/train.safetensors runs/decoder/bundle runs/prior --validation runs/test.safetensors --steps 50000 --resume')]
+    ('prior', 'vim_train_prior runs/train.safetensors runs/decoder/bundle runs/prior --validation runs/test.safetensors --resume')]
 
 def train():
     "The console commands, one after the other; what they took is kept in runs/seconds.json."
@@ -42,7 +41,7 @@ def examples():
 
 def card(bundle, measured):
     "What a reader should know; `measured` is None before the measurement."
-    hours = {k: round(v/3600, 2) for k,v in read_json(RUNS/'seconds.json', 'times').items() if k in ('tokenizer', 'decoder', 'prior', 'prior, longer')}
+    hours = {k: round(v/3600, 2) for k,v in read_json(RUNS/'seconds.json', 'times').items() if k in ('tokenizer', 'decoder', 'prior')}
     about = {
         'title': 'Fashion-MNIST 32x32, ViT-VQGAN and VIM, the default bundle of vim_nb',
         'license': 'apache-2.0',
