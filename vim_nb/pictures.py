@@ -107,7 +107,7 @@ class Augment:
     offset:tuple=(0.,1.)  # where along the longer side the square may start, as a share of the room there is
     flip:bool=True        # mirror every other picture, where the data set allows it
 
-augmentations = {'tokenizer': Augment(288/256, 384/256), 'prior': Augment(1., 288/256, (3/8,5/8))}
+augmentations = {'tokenizer': Augment(288/256, 384/256), 'prior': Augment(1., 288/256, (3/8,5/8)), 'mirror': Augment(1., 1., (.5,.5))}
 
 # %% ../nbs/00a_pictures.ipynb #76c6b576
 def augmented(

@@ -4,16 +4,19 @@
 
 # %% auto #0
 __all__ = ['tokens_version', 'tokenizer_hash', 'file_header', 'code_type', 'cache_header', 'write_tokens', 'open_tokens',
-           'check_tokenizer', 'TokenCache', 'verify_tokens', 'encode_all', 'origin', 'tokenize']
+           'check_tokenizer', 'TokenCache', 'verify_tokens', 'origin', 'ImageCodes', 'open_codes', 'encode_all',
+           'tokenize']
 
 # %% ../nbs/09_tokens.ipynb #43d81130
-import hashlib, json, struct
+import hashlib, importlib, json, struct
 from pathlib import Path
+from threading import Lock
 import torch
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from .core import atomic_write, content_hash, device_of, eval_mode, generator
+from .core import atomic_write, content_hash, default_device, device_of, eval_mode, generator
+from .data import load_images
 
 # %% ../nbs/09_tokens.ipynb #967f6b51
 def tokenizer_hash(
@@ -120,6 +123,7 @@ class TokenCache:
         self.fingerprint = self.about['sha256'] # of codes and labels
 
     def __len__(self)->int: return len(self.codes)
+    def spec(self)->dict: return dict(path=str(self.path.resolve())) # arguments that reopen the same file, JSON-able
 
 # %% ../nbs/09_tokens.ipynb #0b374a87
 @patch
@@ -142,12 +146,6 @@ def batch(self:TokenCache,
 @patch
 def __getitem__(self:TokenCache, i:int)->dict: return {k: v[0] for k,v in self.batch([i]).items()} # plain picture `i`
 
-# %% ../nbs/09_tokens.ipynb #1d5d5f21
-@patch
-def spec(self:TokenCache)->dict: # arguments of `TokenCache`, JSON-able
-    "What reopens the same data."
-    return dict(path=str(self.path.resolve()))
-
 # %% ../nbs/09_tokens.ipynb #c9be3c0e
 def verify_tokens(
     cache:TokenCache, # to read through
@@ -160,34 +158,80 @@ def verify_tokens(
     if sha.hexdigest() != cache.fingerprint: raise ValueError(f'token cache {cache.path} is damaged (its hash is not what it was): tokenize again')
 
 # %% ../nbs/09_tokens.ipynb #25e37359
-def encode_all(
-    tokenizer:nn.Module, # encodes images
-    ds,                  # has a length and `batch(indices, generator)`
-    crops:int,           # codes per picture: the plain one, then drawn ones
-    batch_size:int,      # pictures at a time
-    seed:int,            # of the draws
-):                       # yields codes `(b, crops, h, w)` and labels `(b,)`
-    "Codes of a data set, batch by batch, in its order."
-    device = device_of(tokenizer)
-    for first in range(0, len(ds), batch_size):
-        indices = torch.arange(first, min(first+batch_size, len(ds)))
-        views = [ds.batch(indices, generator(seed, first, crop) if crop else None) for crop in range(crops)]
-        with eval_mode(tokenizer): codes = [tokenizer.encode(v['image'].to(device)).cpu() for v in views]
-        yield torch.stack(codes, 1), views[0]['label']
-
-# %% ../nbs/09_tokens.ipynb #2e2b3a39
 def origin(
     tokenizer:nn.Module, # encodes images
-    ds,                  # has `classes`, `fingerprint` and `batch(indices)`
-    crops:int,           # codes per picture
-)->dict:                 # for `write_tokens`
-    "Where the codes of a cache come from, and their shape."
+    ds,                  # an `ImageDataset`
+)->dict:                 # "tokenizer", "num_codes", "grid", "size", "classes", "data"; ValueError when `ds` has no length
+    "Where codes come from, and their shape."
+    if not hasattr(ds, '__len__') or not len(ds): raise ValueError('the data set is empty or has no length: codes are made of one loaded with streaming=False')
     image = ds.batch([0])['image']
     with eval_mode(tokenizer): grid = tokenizer.encode(image.to(device_of(tokenizer))).shape[1:]
-    return dict(kind='tokens', tokenizer=tokenizer_hash(tokenizer), num_codes=tokenizer.num_codes, grid=list(grid), crops=crops,
+    return dict(kind='tokens', tokenizer=tokenizer_hash(tokenizer), num_codes=tokenizer.num_codes, grid=list(grid),
                 size=list(image.shape[2:]), classes=list(ds.classes), data=ds.fingerprint)
 
-# %% ../nbs/09_tokens.ipynb #39c4e3db
+# %% ../nbs/09_tokens.ipynb #2e2b3a39
+class ImageCodes:
+    "Codes of an image data set, encoded when they are asked for."
+    def __init__(self,
+        tokenizer:nn.Module, # encodes the pictures on the device where it is
+        ds,                  # an `ImageDataset`; with an augmentation, each round through it reads other codes
+        bundle:str=None,     # where `tokenizer` can be loaded from once more: a folder, a hub id or "default"; None: nowhere
+    ):
+        self.tokenizer,self.images,self.bundle,self.lock = tokenizer,ds,bundle,Lock()
+        self.about,self.labels = origin(tokenizer, ds),ds.labels
+        self.grid,self.size = tuple(self.about['grid']),tuple(self.about['size'])
+        self.classes,self.num_codes = self.about['classes'],self.about['num_codes']
+        self.fingerprint = content_hash(f'{self.about["tokenizer"]} {self.about["data"]}'.encode())
+
+    def __len__(self)->int: return len(self.images)
+    def __repr__(self):
+        h,w = self.grid
+        return f'ImageCodes({len(self)} pictures, {h}×{w} codes below {self.num_codes} on the fly, {len(self.classes)} classes)'
+
+    def batch(self,
+        indices,                        # of pictures: a sequence or a tensor of whole numbers
+        generator:torch.Generator=None, # draws the augmentation; None: pictures as they are
+    )->dict:                            # "codes" `(b, h, w)` int64 on the CPU, "label" `(b,)` int64
+        "Codes and labels of some pictures."
+        b = self.images.batch(indices, generator)
+        with self.lock, eval_mode(self.tokenizer): codes = self.tokenizer.encode(b['image'].to(device_of(self.tokenizer))).cpu()
+        return {'codes': codes, 'label': b['label']}
+
+# %% ../nbs/09_tokens.ipynb #79af5c8a
+@patch
+def spec(self:ImageCodes)->dict|None: # for `open_codes`, JSON-able; None when tokenizer or pictures cannot be opened again
+    "What reopens the same data."
+    images = self.images.spec()
+    if self.bundle is None or images is None: return None
+    bundle = Path(self.bundle).expanduser()
+    return dict(bundle=str(bundle.resolve() if bundle.exists() else self.bundle), tokenizer=self.about['tokenizer'], images=images)
+
+# %% ../nbs/09_tokens.ipynb #23b6a68a
+def open_codes(
+    spec:dict, # what `spec()` of a `TokenCache` or of `ImageCodes` gave
+):             # the same data; `ValueError` when the bundle holds another tokenizer by now
+    "Codes from a file, or on the fly with the tokenizer on the fastest device there is."
+    if 'path' in spec: return TokenCache(**spec)
+    tokenizer = importlib.import_module('vim_nb.bundle').load_bundle(spec['bundle']).tokenizer
+    if (found := tokenizer_hash(tokenizer)) != spec['tokenizer']:
+        raise ValueError(f'the codes were those of tokenizer {spec["tokenizer"][:16]}, the bundle {spec["bundle"]} now holds {found[:16]}: '
+                         'codes of the two do not mix; put the bundle back as it was, or begin a new run')
+    return ImageCodes(tokenizer.to(default_device()), load_images(**spec['images']), spec['bundle'])
+
+# %% ../nbs/09_tokens.ipynb #10c5523d
+def encode_all(
+    source:ImageCodes, # pictures and tokenizer
+    crops:int,         # codes per picture: the plain one, then drawn ones
+    batch_size:int,    # pictures at a time
+    seed:int,          # of the draws
+):                     # yields codes `(b, crops, h, w)` and labels `(b,)`
+    "Codes of a data set, batch by batch, in its order."
+    for first in range(0, len(source), batch_size):
+        indices = torch.arange(first, min(first+batch_size, len(source)))
+        views = [source.batch(indices, generator(seed, first, crop) if crop else None) for crop in range(crops)]
+        yield torch.stack([v['codes'] for v in views], 1), views[0]['label']
+
+# %% ../nbs/09_tokens.ipynb #9b87ea80
 def tokenize(
     tokenizer:nn.Module,  # images `(b, 3, H, W)` to codes `(b, h, w)`: a `ViTVQGAN`
     ds,                   # an `ImageDataset`
@@ -199,12 +243,12 @@ def tokenize(
 )->TokenCache:            # of the new file
     "Encode all of `ds` into a token cache; an interrupted or failed run leaves what was at `path`."
     if crops < 1 or batch_size < 1: raise ValueError(f'{crops=}, {batch_size=}: wanted 1 or more')
-    if not hasattr(ds, '__len__') or not len(ds): raise ValueError('the data set is empty or has no length: tokenize wants one loaded with streaming=False')
+    source = ImageCodes(tokenizer, ds)
     if crops > 1 and getattr(ds, 'augment', None) is None:
-        raise ValueError(f'{crops=} of a data set without augmentation are all the same: load it with augment="prior"')
-    batches = encode_all(tokenizer, ds, crops, batch_size, seed)
+        raise ValueError(f'{crops=} of a data set without augmentation are all the same: load it with augment="prior" or "mirror"')
+    batches = encode_all(source, crops, batch_size, seed)
     if progress:
         from tqdm.auto import tqdm
         batches = tqdm(batches, desc='tokenize', total=-(-len(ds)//batch_size), unit='batch')
-    write_tokens(path, batches, origin(tokenizer, ds, crops))
+    write_tokens(path, batches, {**source.about, 'crops': crops})
     return TokenCache(path)
