@@ -5,7 +5,9 @@
     python bench/rate_quality.py train            # about a quarter of an hour in all on one CPU core; goes on where it was stopped
     python bench/rate_quality.py measure          # results/rate_quality.json and results/rate_quality.jpg
 
-Runs live in runs/photographs (ignored by git). Quality is measured on all 128-pixel tiles of the held-out photographs at a shorter side of 256.
+The plan below is all there is to it: a training that was begun under another plan is refused, and every figure in the results is written here.
+`--share .02 --runs DIR --out DIR` tries everything out with a fiftieth of the steps. Runs live in runs/photographs (ignored by git).
+Quality is measured on all 128-pixel tiles of the held-out photographs at a shorter side of 256.
 Bytes are net: what a flat grey picture costs in the same codec with the same settings is taken off JPEG and WebP; codes have no header at all."""
 import argparse, io, math
 from dataclasses import replace
@@ -15,6 +17,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 from vim_nb.bundle import load_bundle, save_bundle
+from vim_nb.checkpoint import checkpoints
 from vim_nb.core import num_parameters, read_json, write_json
 from vim_nb.data import Loader, load_images
 from vim_nb.metrics import psnr, ssim
@@ -25,7 +28,7 @@ from vim_nb.stage1 import tokenizer_recipes, tokenizer_run
 from vim_nb.train import Run
 from vim_nb.vitvqgan import ViTConfig, ViTVQGANConfig
 
-RUNS,SIDE = Path('runs/photographs'), 128
+RUNS,OUT,SIDE = Path('runs/photographs'), Path('results'), 128
 CROPS = Augment(288/256, 4.)     # up to four times closer than the paper's: few photographs, many crops
 # Crops of 64 pixels teach four times as fast as crops of 128; the table of positions is interpolated when whole tiles come.
 #                       crops patch codes width steps batch: a name in the last column is the tokenizer whose weights it starts from, all but the codebook
@@ -59,10 +62,12 @@ def train(wanted, share):
         steps = round(steps*share)
         crops = replace(CROPS, smallest=CROPS.smallest*SIDE/size, largest=CROPS.largest*SIDE/size)   # as much is to be seen in a pixel, whatever the size
         data = load_images(data_home()/'photographs', split='train', size=size, augment=crops)
-        where = folder(name)/'run'
-        if where.is_dir(): run = Run.resume(where, recipe=recipe(steps, batch, width, start).run)   # other steps than it began with bring it to its end there
+        where,plan = folder(name)/'run',recipe(steps, batch, width, start)
+        if checkpoints(where):
+            run = Run.resume(where)
+            if (run.task.recipe, run.model.config) != (plan, config(size, patch, codes, width)): raise SystemExit(f'{where} was begun under another plan: delete {folder(name)} or give other --runs')
         else:
-            run = tokenizer_run(data, config(size, patch, codes, width), recipe(steps, batch, width, start), where)
+            run = tokenizer_run(data, config(size, patch, codes, width), plan, where)
             if start: begin(run, start)
         bar = tqdm(total=steps, initial=run.step, desc=name, mininterval=10)
         for m in run: bar.update(); bar.set_postfix(psnr=f'{m["psnr"]:.2f}', usage=f'{m["usage"]:.2f}', refresh=False)
@@ -134,7 +139,7 @@ def measure():
     lpips,(real,where) = load_lpips(),tiles('test')
     rows,ours,pictures = measure_codecs(real, lpips),[],{}
     for name,size,patch,codes,width,steps,batch,start in POINTS:
-        if not (folder(name)/'bundle').is_dir(): print(f'{name} is not trained yet'); continue
+        if not (folder(name)/'bundle').is_dir(): raise SystemExit(f'{name} is not trained yet: python bench/rate_quality.py train')
         made = load_bundle(folder(name)/'bundle')
         t,steps = made.tokenizer,made.card['steps']
         c = codes_of(t, floats(real))
@@ -145,7 +150,8 @@ def measure():
                          bytes=n*math.log2(codes)/8, bytes_entropy_coded=n*e['cross_entropy']/8, bits_per_token=math.log2(codes), **e, codes_used_on_test=usage, **quality(out, real, lpips)))
         pictures[name] = out
         print(ours[-1], flush=True)
-    write_json('results/rate_quality.json', dict(
+    OUT.mkdir(exist_ok=True)
+    write_json(OUT/'rate_quality.json', dict(
         command='python bench/rate_quality.py train; python bench/rate_quality.py measure', pictures=len(real), photographs=len({w[0] for w in where}), side=SIDE,
         protocol='means over all 128x128 tiles of the held-out photographs at a shorter side of 256; PSNR and SSIM of 8-bit RGB, LPIPS-VGG16 over every third tile; bytes of a picture net of a flat grey one in the same codec and settings',
         lpips=lpips.hash, torch=torch.__version__, pillow=Image.__version__, ours=ours, codecs=rows))
@@ -173,8 +179,7 @@ def show(real, where, pictures, ours):
         for c,(p,text) in enumerate(row):
             draw.text((c*wide, r*(SIDE+top+pad)), text, 'black', font)
             sheet.paste(Image.fromarray(p), (c*wide, r*(SIDE+top+pad)+top))
-    sheet.save('results/rate_quality.jpg', quality=85, subsampling=0)
-    sheet.save(RUNS/'sheet.png')
+    sheet.save(OUT/'rate_quality.jpg', quality=85, subsampling=0)
 
 
 if __name__ == '__main__':
@@ -183,8 +188,11 @@ if __name__ == '__main__':
     parser.add_argument('--only', help='name of one operating point to train')
     parser.add_argument('--share', type=float, default=1., help='of the steps: .05 tries everything out')
     parser.add_argument('--runs', type=Path, default=RUNS, help='where the runs live')
+    parser.add_argument('--out', type=Path, default=OUT, help='where the results go')
     args = parser.parse_args()
-    RUNS = args.runs
+    RUNS,OUT = args.runs,args.out
+    usual = RUNS == parser.get_default('runs')
+    if usual and args.share != 1 or not usual and OUT == parser.get_default('out'): parser.error('to try something out give both, --runs and --out')
     torch.set_num_threads(1)
     if args.what == 'train': train(args.only, args.share)
     elif args.what == 'codecs': measure_codecs(tiles('test')[0], load_lpips())

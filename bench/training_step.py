@@ -4,12 +4,11 @@
 
 The plain loop is float32, `torch.optim.AdamW` as it comes, and the same three losses; it is measured in bfloat16 autocast too. Ours: fused AdamW
 and everything else that a run does in a step. Ratios are medians of rounds in which all take turns, one step each, by the processor's clock.
---compile adds our step with compiled Transformer blocks (minutes of compiling). Writes results/training_step.json."""
+--compile adds our step with compiled Transformer blocks (`Run(..., compile=True)`; a minute of compiling). Writes results/training_step.json."""
 import argparse, statistics, time
 from dataclasses import replace
 import torch
 from vim_nb.core import generator, write_json
-from vim_nb.layers import Block
 from vim_nb.losses import l2, logit_laplace
 from vim_nb.stage1 import tokenizer_recipes, tokenizer_run
 from vim_nb.vitvqgan import ViTVQGAN, vitvqgan_sizes
@@ -25,11 +24,7 @@ class Pictures:
 
 def ours(precision, batch, compiled=False):
     recipe = replace(tokenizer_recipes['paper'], weights=weights, critic=None)
-    run = tokenizer_run(Pictures(8*batch), config, replace(recipe, run=replace(recipe.run, batch_size=batch, precision=precision)))
-    if compiled:
-        for m in run.model.modules():
-            if isinstance(m, Block): m.compile(dynamic=False)
-    steps = iter(run)
+    steps = iter(tokenizer_run(Pictures(8*batch), config, replace(recipe, run=replace(recipe.run, batch_size=batch, precision=precision)), compile=compiled))
     return lambda: next(steps)
 
 def plain(precision, batch):

@@ -145,11 +145,26 @@ def test_killed_while_writing_a_checkpoint(tmp_path):
     run('train', 'tokenizer', tmp_path, 'whole')
     run('die_writing', 'tokenizer', tmp_path, 'broken', 25, rc=-signal.SIGKILL)
     left = sorted(p.name for p in (tmp_path/'broken').iterdir())
-    assert left[1:] == ['log.jsonl', 'step-00000015', 'step-00000020'] and left[0].startswith('.step-00000025')
+    assert left[1:] == ['log.jsonl', 'run.lock', 'step-00000015', 'step-00000020'] and left[0].startswith('.step-00000025')
     first = run('train', 'tokenizer', tmp_path, 'broken').split()[0]
     assert first == '21', 'it goes on from the last whole checkpoint'
     assert_same(tmp_path/'whole', tmp_path/'broken')
     assert not list((tmp_path/'broken').glob('.*')), 'what the killed writer left is swept away'
+
+def test_two_in_one_folder(tmp_path):
+    "The second is told who is there; when that one is killed, the lock has fallen, whatever it left behind."
+    pictures(tmp_path)
+    p = subprocess.Popen(command('train', 'tokenizer', tmp_path, 'run', EVERY+1), stdout=subprocess.PIPE, text=True)
+    try:
+        for line in p.stdout:
+            if line.strip() == str(EVERY+1): break
+        r = subprocess.run(command('train', 'tokenizer', tmp_path, 'run'), capture_output=True, text=True, timeout=300)
+        assert r.returncode == 1 and f'ValueError: process {p.pid} on ' in r.stderr and 'let it finish or end it' in r.stderr
+        assert r.stdout == '', 'not one step was made'
+    finally: p.kill(); p.communicate()
+    assert (tmp_path/'run'/'run.lock').exists()
+    assert run('train', 'tokenizer', tmp_path, 'run').split()[0] == str(EVERY+1)
+    assert sorted(o.name for o in (tmp_path/'run').iterdir()) == ['log.jsonl', f'step-{STEPS-STEPS%EVERY:08d}', f'step-{STEPS:08d}']
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == 'win32', reason='no RLIMIT_FSIZE on Windows')

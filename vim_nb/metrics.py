@@ -43,7 +43,7 @@ def ssim(
     a:Tensor, # images in [0,1], `(b, c, h, w)`, at least 11 pixels each way
     b:Tensor, # what they should be, same shape
 )->Tensor:    # at most 1, `(b,)`, float32
-    "Structural similarity of each picture (Wang et al. 2004), Gaussian window 11×11, sigma 1.5, range 1, no padding."
+    "Structural similarity of each picture (Wang et al. 2004), Gaussian window 11×11, sigma 1.5, range 1, population covariance, no padding."
     a,b = same_shape(a, b)
     if min(a.shape[2:]) < 11: raise ValueError(f'pictures of {a.shape[2]}×{a.shape[3]} are smaller than the window of 11×11: enlarge them, or use psnr')
     c = a.shape[1]
@@ -59,9 +59,11 @@ def usage_by_window(
     codes:Tensor,    # int64, `(n, h, w)`, at least one window of them
     num_codes:int,   # size of the vocabulary, K
     images:int=256,  # pictures in a window; an incomplete last window does not count
+    tokens:int=None, # or codes in a window, counted through the pictures in their order; takes the place of `images`
 )->float:            # in [0,1]
     "Share of the codes that occur in a window of pictures, averaged over the windows (Yu et al. 2022, section 4.1)."
-    windows = len(codes)//images
-    if not windows: raise ValueError(f'{len(codes)} pictures are no whole window of {images}: give more pictures or a smaller window, and state it with the number')
-    codes = codes[:windows*images].reshape(windows, -1)
+    size,have,unit = (images,len(codes),'pictures') if tokens is None else (tokens,codes.numel(),'codes')
+    windows = have//size
+    if not windows: raise ValueError(f'{have} {unit} are no whole window of {size}: give more or a smaller window, and state it with the number')
+    codes = (codes if tokens is None else codes.flatten())[:windows*size].reshape(windows, -1)
     return sum(c.unique().numel() for c in codes)/(windows*num_codes)

@@ -18,9 +18,10 @@ from .discriminators import CriticConfig, make_critic
 from .keeper import Keeper, shaken
 from .losses import (adaptive_weight, adversarial_kinds, critic_accuracy, critic_loss, generator_loss, l2, lecam,
                            logit_laplace, r1, weighted_sum)
+from .machine import fresh
 from .perceptual import load_lpips
 from .tokenizers import kind_of_tokenizer, make_tokenizer, paints, take_weights, tokenizer_kinds
-from .train import Recipe, Run, Task, seeded
+from .train import Recipe, Run, Task
 
 # %% ../nbs/08_stage1.ipynb #afe9068f
 @dataclass(frozen=True)
@@ -257,7 +258,8 @@ def tokenizer_run(
     **kwargs,               # what else `Run` takes
 )->Run:                     # at step 0
     "A new training of a tokenizer."
-    with seeded(recipe.run.seed, torch.device('cpu')):
+    def task():
         model = make_tokenizer(config)
         if start is not None: take_weights(model, start)
-        return Run(TokenizerTask(model, recipe, perceptual), data, recipe.run, folder, **kwargs)
+        return TokenizerTask(model, recipe, perceptual)
+    return Run(fresh(recipe.run.seed, task), data, recipe.run, folder, **kwargs)
