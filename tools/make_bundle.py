@@ -9,18 +9,21 @@ import argparse, os, subprocess, sys, time
 from pathlib import Path
 import torch
 from vim_nb.bundle import load_bundle, save_bundle
+from vim_nb.classifier import load_classifier
 from vim_nb.core import num_parameters, read_json, write_json
 from vim_nb.data import load_images
 
 TOP = Path(__file__).resolve().parent.parent
 RUNS,BUNDLE,RESULTS = Path('runs'), TOP/'vim_nb'/'bundles'/'fashion_mnist', Path('results')/'fashion_mnist_bundle.json'
+CURVE = Path('results')/'rejection_curve.json'
 SAMPLING = {'guidance': 1.5}   # `generate` uses it; the best distance in a sweep of measure_bundle.py over a half-trained prior, and better than 1.75 at the end
 COMMANDS = [
     ('tokenizer', 'vim_train_tokenizer fashion_mnist runs/tokenizer --plain --resume'),
     ('decoder', 'vim_train_tokenizer fashion_mnist runs/decoder --recipe tiny-decoder --start runs/tokenizer/bundle --plain --resume'),
     ('codes', 'vim_tokenize runs/decoder/bundle fashion_mnist runs/train.safetensors'),
     ('test codes', 'vim_tokenize runs/decoder/bundle fashion_mnist runs/test.safetensors --split test'),
-    ('prior', 'vim_train_prior runs/train.safetensors runs/decoder/bundle runs/prior --validation runs/test.safetensors --resume')]
+    ('prior', 'vim_train_prior runs/train.safetensors runs/decoder/bundle runs/prior --validation runs/test.safetensors --resume'),
+    ('classifier', 'python tools/rejection_curve.py --train')]
 
 def train():
     "The console commands, one after the other; what they took is kept in runs/seconds.json."
@@ -65,10 +68,11 @@ def assemble():
     "Put the networks together, measure them, write the card."
     made = load_bundle(RUNS/'prior'/'bundle')
     made.tokenizer = load_bundle(RUNS/'decoder'/'bundle').tokenizer
-    parts = dict(tokenizer=made.tokenizer, prior=made.prior, classes=made.classes, examples=examples())
+    parts = dict(tokenizer=made.tokenizer, prior=made.prior, classes=made.classes, examples=examples(), classifier=load_classifier(RUNS/'classifier'))
     save_bundle(BUNDLE, **parts, card=card(made, None))
-    subprocess.run([sys.executable, 'tools/measure_bundle.py'], check=True)
-    save_bundle(BUNDLE, **parts, card=card(made, read_json(RESULTS, 'measurements')))
+    for tool in ('measure_bundle','rejection_curve'): subprocess.run([sys.executable, f'tools/{tool}.py'], check=True)
+    rejection = read_json(CURVE, 'rejection curve')['card']
+    save_bundle(BUNDLE, **parts, card=card(made, read_json(RESULTS, 'measurements')) | {'rejection': rejection})
     size = sum(p.stat().st_size for p in BUNDLE.iterdir())
     print(f'{BUNDLE.relative_to(TOP)}: {size/2**20:.1f} MB')
 

@@ -15,11 +15,13 @@ import torch
 from tqdm.auto import tqdm
 import vim_nb
 from vim_nb.bundle import find_bundle, load_bundle
-from vim_nb.classifier import Classifier, ClassifierTask, agreement, classifier_recipes, load_classifier, predict, save_classifier
+from vim_nb.classifier import Classifier, agreement, load_classifier, predict, save_classifier
 from vim_nb.codebook import codebook_usage, perplexity
 from vim_nb.core import content_hash, eval_mode, generator, read_json, write_json
 from vim_nb.data import load_images
-from vim_nb.eval import ball_radius, features_of, frechet_distance, share_inside
+from vim_nb.eval import ball_radius, frechet_distance, share_inside
+from vim_nb.features import features_of
+from vim_nb.judge import ClassifierTask, classifier_recipes
 from vim_nb.metrics import psnr, usage_by_window
 from vim_nb.sample import SampleSettings, generate
 from vim_nb.stage2 import validate
@@ -36,18 +38,18 @@ def pictures(ds, indices=None): return ds.batch(torch.arange(len(ds)) if indices
 
 # ---- the judge ----
 
-def train_judge(folder, train, test):
-    "Train the judge by its recipe, in a run beside `folder` that can be resumed, and save it."
-    run_folder,recipe = folder.with_name(folder.name+'-run'),classifier_recipes['judge']
+def train_judge(folder, train, test, name='judge', width=32):
+    "Train a classifier by the recipe `name`, in a run beside `folder` that can be resumed, and save it."
+    run_folder,recipe = folder.with_name(folder.name+'-run'),classifier_recipes[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        task = ClassifierTask(Classifier(train.classes, size=train.size))
+        task = ClassifierTask(Classifier(train.classes, width, train.size))
     resumable = any(run_folder.glob('step-*'))
     run = Run.resume(run_folder, task, train, recipe) if resumable else Run(task, train, recipe, run_folder)
-    bar = tqdm(run, initial=run.step, total=recipe.steps, desc='judge', mininterval=5)
+    bar = tqdm(run, initial=run.step, total=recipe.steps, desc=name, mininterval=5)
     for m in bar: bar.set_postfix(loss=f'{m["loss"]:.3f}', refresh=False)
     accuracy = agreement(run.model, pictures(test), test.labels)
-    save_classifier(folder, run.model, {'data': 'fashion_mnist, training part', 'recipe': 'judge', 'seed': recipe.seed,
+    save_classifier(folder, run.model, {'data': 'fashion_mnist, training part', 'recipe': name, 'width': width, 'seed': recipe.seed,
                                         'steps': recipe.steps, 'test_accuracy': accuracy, 'torch': torch.__version__})
 
 def balanced(labels, n, draws, seed=0):

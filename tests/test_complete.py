@@ -1,0 +1,72 @@
+"Completion and rejection with the bundle that ships: what takes its trained prior, and what results/ says about its acceptance."
+import json
+from pathlib import Path
+import pytest
+import torch
+from vim_nb.bundle import find_bundle, load_bundle
+from vim_nb.classifier import agreement
+from vim_nb.complete import complete
+from vim_nb.core import content_hash
+from vim_nb.metrics import psnr
+from vim_nb.rejection import keep_best, wished
+from vim_nb.sample import generate
+
+top = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope='module')
+def bundle(): return load_bundle()
+
+
+def test_nothing_kept_is_generate(bundle):
+    "Bit for bit, with guidance and without, in batches that do not divide the work."
+    images,labels = bundle.examples['image'][:3],bundle.examples['label'][:3]
+    for seed,batch_size,settings in ((0, 64, None), (7, 5, 'paper')):
+        how = dict(model=bundle, seed=seed, batch_size=batch_size, settings=settings, progress=False)
+        c,s = complete(images, 0, n=4, classes=labels, **how), generate(12, classes=labels.tolist(), **how)
+        assert c.codes.transpose(0, 1).flatten(0, 1).equal(s.codes) and c.images.transpose(0, 1).flatten(0, 1).equal(s.images)
+
+
+def test_everything_kept_is_the_reconstruction(bundle):
+    images = bundle.examples['image']
+    c = complete(images, 1, n=2, model=bundle, progress=False)
+    expected = bundle.tokenizer.decode(bundle.tokenizer.encode(images))
+    assert c.images[:, 0].equal(expected) and c.images[:, 1].equal(expected)
+
+
+def test_the_batch_size_does_not_matter(bundle):
+    "Batches of four and more take the same way through the library; a rare pick may turn, so almost all codes are asked for."
+    images = bundle.examples['image'][:5]
+    how = dict(keep=.3, n=3, classes=bundle.examples['label'][:5], model=bundle, progress=False)
+    a,b = complete(images, batch_size=15, **how),complete(images, batch_size=4, **how)
+    assert (a.codes == b.codes).float().mean() > .99
+
+
+def test_what_is_kept_tells(bundle):
+    "The more is given, the nearer the last row of patches, which is drawn each time, and the better the class is seen that nobody named."
+    images,labels = (x.repeat_interleave(4, 0) for x in (bundle.examples['image'], bundle.examples['label']))
+    few,many = (complete(bundle.examples['image'], rows=r, n=4, model=bundle, progress=False).images.flatten(0, 1) for r in (1, 7))
+    last = lambda x: x[:, :, -bundle.tokenizer.patch:]
+    assert psnr(last(many), last(images)).mean() > psnr(last(few), last(images)).mean() + 1
+    assert agreement(bundle.classifier, many, labels) > agreement(bundle.classifier, few, labels) + .1
+
+
+def test_rejected_pictures_are_candidates_of_the_unrejected_call(bundle):
+    "The promise of the seed, for each candidate; the kept ones please their classifier more than those thrown away."
+    how = dict(model=bundle, seed=3, batch_size=40, progress=False)
+    everybody,s = generate(40, **how),generate(20, reject=True, accept=.5, **how)
+    chance = wished(bundle.classifier, everybody.images, everybody.labels)
+    assert s.candidates.equal(keep_best(chance, everybody.labels, 20)) and s.labels.equal(everybody.labels[:20])
+    assert s.codes.equal(everybody.codes[s.candidates]) and s.images.equal(everybody.images[s.candidates])
+    gone = torch.ones(40, dtype=torch.bool).index_fill(0, s.candidates, False)
+    assert chance[s.candidates].mean() > chance[gone].mean()
+
+
+def test_the_curve_belongs_to_the_bundle(bundle):
+    "Measured on these weights by another network, and what the card recommends is what the curve chose."
+    curve = json.loads((top/'results'/'rejection_curve.json').read_text())
+    for part in ('tokenizer', 'prior', 'classifier'): assert curve['made_by'][f'{part}_sha256'] == content_hash(find_bundle('default')/f'{part}.safetensors')
+    assert curve['made_by']['judge_sha256'] != curve['made_by']['classifier_sha256'] and len(curve['made_by']['seeds']) >= 3
+    assert bundle.card['rejection'] == curve['card'] and curve['card']['by_default'] == (curve['curves']['card']['chosen'] < 1)
+    assert curve['curves']['card']['settings']['guidance'] == bundle.card['sampling']['guidance']
+    assert (find_bundle('default')/'classifier.safetensors').stat().st_size < 1e6
