@@ -7,7 +7,7 @@ SETUP  := settings.ini setup.py pyproject.toml constraints.txt
 ARGS   ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long notebooks lab bundle export clean-notebooks readme house docs docs-check dist clean
+.PHONY: help demo test test-long notebooks lab bundle export clean-notebooks readme house docs docs-check docs-fresh llms dist clean
 
 help: ## this list
 	@echo "make demo    draw 10 classes x 4 pictures into demo.png"
@@ -57,6 +57,7 @@ bundle: $(VENV)/.dev ## train the default bundle again, all of it (over an hour;
 
 export: $(VENV)/.dev ## write vim_nb/ from the notebooks
 	@env -u IN_TEST $(BIN)/nbdev_export
+	@$(BIN)/python tools/llms.py
 	@for f in nbs/widgets/*.js nbs/widgets/*.css; do if [ -e $$f ]; then cp $$f vim_nb/widgets/; fi; done
 
 clean-notebooks: $(VENV)/.dev ## strip the notebooks of what only makes diffs
@@ -74,6 +75,12 @@ docs: $(VENV)/.dev ## build the site (needs Quarto 1.6.42)
 
 docs-check: $(VENV)/.dev ## process the notebooks as the site does, without Quarto, and count the pages
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+docs-fresh: $(VENV)/.dev ## run again the notebooks whose outputs the site shows
+	@$(BIN)/python tools/docs_fresh.py $(ARGS)
+
+llms: $(VENV)/.dev ## write nbs/llms.txt, the public face on one page, from the docments
+	@$(BIN)/python tools/llms.py
 
 dist: $(VENV)/.dev ## build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation $(ARGS)
