@@ -89,3 +89,14 @@ def test_lossy_weights_are_lossy_and_not_wrong(bundle):
 def test_a_batch_that_cannot_fit_is_refused_before_anything_is_drawn(bundle):
     with pytest.raises(ValueError, match=r'a batch of 1000000000 needs .* GiB for its cache and .* GiB are free: at most \d+ fit'):
         generate(10**9, model=replace(bundle, classes=bundle.classes), batch_size=10**9, stream=True)
+
+def test_no_exact_product_has_fewer_than_four_rows(bundle, monkeypatch):
+    seen = []
+    def counted(weight, bias): return lambda x: seen.append(len(x)) or F.linear(x, weight, bias)
+    monkeypatch.setitem(decode.products, 'fp32', (counted, counted))
+    decoder,codes = Decoder(bundle.prior, 'fp32', packing=False),torch.zeros(1, 3, dtype=torch.long)
+    logits_of(decoder, codes, torch.tensor([1]))
+    assert set(seen) == {4}
+    seen.clear()
+    logits_of(decoder, codes.expand(5, -1), torch.arange(5), 2)
+    assert set(seen) == {5, 15}
