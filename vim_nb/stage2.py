@@ -14,9 +14,10 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from .core import config_from_dict, config_to_dict, device_of, eval_mode
+from .machine import fresh
 from .recipe import Recipe
 from .tokens import open_codes
-from .train import Run, Task, seeded
+from .train import Run, Task
 from .transformer import VIM, VIMConfig
 
 # %% ../nbs/11_stage2.ipynb #04ab4323
@@ -174,7 +175,7 @@ def prior_run(
 )->Run:                   # at step 0
     "A new training of a prior; its first weights depend on the recipe's seed alone."
     check_codes(config, data)
-    with seeded(recipe.seed, torch.device('cpu')): task = PriorTask(VIM(config), **(options or {}))
+    task = PriorTask(fresh(recipe.seed, VIM, config), **(options or {}))
     return Run(task, data, recipe, folder, **kwargs)
 
 # %% ../nbs/11_stage2.ipynb #e0ac98d7

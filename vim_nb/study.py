@@ -42,8 +42,8 @@ def untrained(
     seed:int=0, # of the weights
 )->VIM:         # on the CPU, in evaluation mode
     "A network of the same architecture that has learned nothing."
-    from vim_nb.train import seeded
-    with seeded(seed, torch.device('cpu')): return VIM(vim.config).eval()
+    from vim_nb.machine import fresh
+    return fresh(seed, VIM, vim.config).eval()
 
 # %% ../nbs/15a_study.ipynb #01b583cd
 def encoded(
