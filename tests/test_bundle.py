@@ -18,13 +18,13 @@ def test_it_fits_into_8_mb():
 
 
 def test_its_examples_come_back():
-    "20 pictures that it has never seen: fidelity near the test part's, and many codes already in use."
+    "500 pictures that it has never seen: fidelity near the whole test part's, and nearly all codes in use."
     b = load_bundle()
     images = b.examples['image']
     codes = b.tokenizer.encode(images)
-    assert images.shape == (20, 3, 32, 32) and codes.unique().numel() > .3*b.tokenizer.num_codes
+    assert images.shape == (500, 3, 32, 32) and codes.unique().numel() > .95*b.tokenizer.num_codes
     crop = lambda x: x[..., 2:-2, 2:-2]
-    assert abs(psnr(crop(images), crop(b.tokenizer.decode(codes))).mean().item() - measured['tokenizer']['psnr_28_per_image']) < 1.5
+    assert abs(psnr(crop(images), crop(b.tokenizer.decode(codes))).mean().item() - measured['tokenizer']['psnr_28_per_image']) < .5
 
 
 def test_the_prior_expects_them():
@@ -33,7 +33,7 @@ def test_the_prior_expects_them():
     codes,labels = b.tokenizer.encode(b.examples['image']),b.examples['label']
     bits = lambda y: F.cross_entropy(b.prior(codes, y).flatten(0, 1), codes.flatten()).item()/torch.log(torch.tensor(2.)).item()
     with torch.no_grad():
-        assert abs(bits(labels) - measured['prior']['bits_per_token']) < .6
+        assert abs(bits(labels) - measured['prior']['bits_per_token']) < .15
         assert bits((labels+5) % 10) > bits(labels) + .1
 
 

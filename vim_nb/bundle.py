@@ -131,7 +131,7 @@ def save_bundle(
     tokenizer:nn.Module,   # a `ViTVQGAN` or `CNNVQGAN`, its quantizer named in its config
     prior:nn.Module=None,  # a `VIM`, or None
     classes=(),            # name of each label
-    examples:dict=None,    # {"image": `(n, 3, H, W)` in [0,1], "label": `(n,)`}, kept as 8-bit pixels
+    examples:dict=None,    # {"image": `(n, 3, H, W)` in [0,1], "label": `(n,)`}, kept as 8-bit pixels, grey ones in one channel
     card:dict=None,        # the model card
     dtype:torch.dtype=torch.float16, # in which weights are kept
     classifier:Classifier=None, # that knows `classes`, or None
@@ -143,7 +143,9 @@ def save_bundle(
     check_place(folder)
     tensors = {name: packed(module, dtype, name) for name,module in parts.items()}
     if examples is not None:
-        tensors['examples'] = {'image': examples['image'].mul(255).round().clamp(0, 255).byte(), 'label': torch.as_tensor(examples['label']).long()}
+        image = examples['image'].mul(255).round().clamp(0, 255).byte()
+        grey = image[:,:1] if (image == image[:,:1]).all() else image
+        tensors['examples'] = {'image': grey.contiguous(), 'label': torch.as_tensor(examples['label']).long()}
     with atomic_folder(folder) as new:
         for name,t in tensors.items(): save_tensors(new/f'{name}.safetensors', t)
         write_json(new/'card.json', card or {})
@@ -229,7 +231,7 @@ def load_bundle(
     check_files(folder, config)
     parts = {part: build(folder, config, part, dtype) for part in (*kinds[config['kind']], 'classifier') if part in config}
     examples = load_tensors(folder/'examples.safetensors', 'examples') if 'examples.safetensors' in config['files'] else None
-    if examples is not None: examples = {'image': examples['image'].float()/255, 'label': examples['label']}
+    if examples is not None: examples = {'image': examples['image'].float().div(255).repeat(1, 3//examples['image'].shape[1], 1, 1), 'label': examples['label']}
     bundle = Bundle(**parts, classes=tuple(config['classes']), examples=examples, card=read_json(folder/'card.json', 'model card'))
     check_parts(bundle)
     return bundle
