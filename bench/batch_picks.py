@@ -5,14 +5,15 @@
 - with the first half of the codes given (`half given`), as a stopped call goes on;
 - for comparison, with the network's own modules in place of the packed decoder, and no cache (`VIM itself`): other libraries, other rounding.
 
-    python bench/batch_picks.py [--pictures 2048]
+    python bench/batch_picks.py [--pictures 2048] [--settings card paper]
 
 A picture's first changed code is a pick that rounding of the logits turned; the codes after it differ only because they were told another past.
-So the first differences are counted, per token drawn. Writes results/batch_picks.json."""
+So the first differences are counted, per token drawn. Writes results/batch_picks.json, where settings that are left out stay as they are."""
 import argparse
+from pathlib import Path
 import torch
 from vim_nb.bundle import load_bundle
-from vim_nb.core import write_json
+from vim_nb.core import read_json, write_json
 from vim_nb.decode import Decoder
 from vim_nb.draw import draw_codes
 from vim_nb.filters import choose_settings, noise
@@ -39,14 +40,18 @@ def drawn(decoder, labels, uniform, settings, size, threads=1, given=None):
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--pictures', type=int, default=2048)
-    n = parser.parse_args().pictures
+    parser.add_argument('--settings', nargs='+', default=['card','paper'], help='"card", those of the bundle, or "paper"')
+    args = parser.parse_args()
+    n,out = args.pictures,Path('results/batch_picks.json')
     bundle = load_bundle()
     prior,few = bundle.prior.eval(),n//8
     decoder,labels,uniform = Decoder(prior),labels_for(n, None, bundle),noise(0, range(n), prior.config.tokens)
     uncached = Forgetful(decoder, decoder)
     itself = Forgetful(lambda codes, labels, cache: prior.step(codes, labels, cache)[:,-1], decoder)
-    rows = []
-    for name,wanted in (('default settings', 'card'), ('paper settings', 'paper')):
+    names = {'card': 'default settings', 'paper': 'paper settings'}
+    rows = [row for row in (read_json(out)['rows'] if out.exists() else ()) if row['settings'] not in [names[wanted] for wanted in args.settings]]
+    for wanted in args.settings:
+        name = names[wanted]
         settings = choose_settings(wanted, bundle.card)
         whole = drawn(decoder, labels, uniform, settings, 16)
         half = whole[:few].view(few, *prior.config.grid).clone()
@@ -58,4 +63,4 @@ if __name__ == '__main__':
             tokens = m*whole.shape[1]//(2 if way == 'half given' else 1)
             rows.append(dict(settings=name, way=way, against='batches of 16, one thread', pictures=m, tokens=tokens, changed_pictures=changed, changed_picks_per_token=changed/tokens))
             print(rows[-1], flush=True)
-    write_json('results/batch_picks.json', dict(command=f'python bench/batch_picks.py --pictures {n}', torch=torch.__version__, decoder=repr(decoder), rows=rows))
+    write_json(out, dict(command=f'python bench/batch_picks.py --pictures {n}', torch=torch.__version__, decoder=repr(decoder), rows=rows))

@@ -1,8 +1,9 @@
 """How fast are codes drawn, beside Hugging Face's `generate` with a GPT-2 of the same shape, and what do the lossy weights change?
 
-    OMP_NUM_THREADS=1 python bench/sampling.py [--rounds 3] [--threads 1] [--shapes 1x256 1x1024 8x256 64x256]
+    OMP_NUM_THREADS=1 python bench/sampling.py [--rounds 3] [--threads 1] [--shapes 1x256 1x1024 8x256 64x256] [--parts speed memory drift]
 
-8 blocks of width 512 with 8 heads over 8,192 codes, random weights; temperature 1, nothing filtered, the same number of tokens for all. GPT-2 has a head
+8 blocks of width 512 with 8 heads over 8,192 codes, random weights; temperature 1, nothing filtered, the same number of tokens for all. "Saved in half" is the same
+prior after its weights were rounded to half precision, as `save_bundle` does: the decoder is exact for the weights that it is given, and reads these at half the bytes. GPT-2 has a head
 of its own (no tied embedding), SDPA attention and its cache. Ours is `draw_codes`, the loop of `generate`, with a `Decoder`
 that was packed before the clock starts (`pack_seconds`). Speeds are ratios of tokens/s, medians of rounds in which all ways take turns; with one thread by the processor's clock, with more by the wall's.
 
@@ -12,26 +13,30 @@ that was packed before the clock starts (`pack_seconds`). Speeds are ratios of t
 - drift: logits of the lossy weights against fp32, teacher-forced on test pictures of the default bundle (trained) and on random codes of the large model (random weights):
   relative error (of logits without their mean), picks changed at equal noise, change in nats per token.
 
-Writes results/sampling_speed.json with one thread, results/sampling_speed_threads.json with more."""
+Writes results/sampling_speed.json with one thread, results/sampling_speed_threads.json with more; shapes and parts that are left out stay as they are there."""
 import argparse, os, statistics, subprocess, sys, time, warnings
+from copy import deepcopy
 from pathlib import Path
 import torch
 from torch.nn import functional as F
 from vim_nb.bundle import load_bundle
-from vim_nb.core import generator, write_json
+from vim_nb.core import generator, read_json, write_json
 from vim_nb.data import load_images
-from vim_nb.decode import Decoder, look, products
+from vim_nb.decode import Decoder, look, products, sights
 from vim_nb.draw import draw_codes
 from vim_nb.filters import SampleSettings, noise, pick
 from vim_nb.transformer import VIM, VIMConfig
 
 grids = {256: (16,16), 1024: (32,32), 16: (4,4)}
-ours = {'plain loop, fp32': ('fp32', False), 'fp32': ('fp32', True), 'bf16': ('bf16', True), 'int8': ('int8', True)}
+ours = {'plain loop, fp32': ('fp32', False), 'fp32': ('fp32', True), 'fp32, saved in half': ('fp32', True), 'fp16': ('fp16', True), 'bf16': ('bf16', True), 'int8': ('int8', True)}
+lossy = 'fp16','bf16','int8'
 clock = time.process_time
 
 def prior_of(tokens):
     torch.manual_seed(0)
     return VIM(VIMConfig(8192, grids[tokens], 1000, 512, 8, 8, 64, 2048)).eval().requires_grad_(False)
+
+def weights_for(name, prior): return prior.half().float() if name == 'fp32, saved in half' else prior   # in place
 
 def hugging_face(tokens):
     "A function of the batch that draws `(batch, tokens)` codes."
@@ -53,17 +58,20 @@ def drawn(decoder, batch):
 @torch.no_grad()
 def products_alone(decoder, batch):
     "The matrix products of a whole picture and nothing else."
-    c,rows = decoder.config,max(batch, decoder.rows)
-    x,hidden = torch.randn(rows, c.width),torch.randn(rows, c.hidden)
+    c = decoder.config
+    x,hidden = torch.randn(batch, c.width),torch.randn(batch, c.hidden)
     for _ in range(c.tokens):
         for o in decoder.blocks: o.qkv(x); o.out(x); o.up(x); o.down(hidden)
         decoder.out(x)
 
 @torch.no_grad()
 def attention_alone(decoder, batch, cache):
-    q = torch.randn(batch*decoder.config.heads, 1, decoder.config.head_dim)
-    for t in range(1, decoder.config.tokens+1):
-        for k,v in cache.buffer.flatten(2, 3)[...,:t,:]: look(q, k, v)
+    c = decoder.config
+    heads = batch*c.heads
+    q = torch.randn(heads, 1, c.head_dim)
+    for t in range(c.tokens):
+        seen = sights(heads, c.tokens, t, t+1)
+        for k,v in cache.buffer.flatten(2, 3): look(q, k, v.flatten(0, 1), seen)
 
 def seconds(f, *args):
     start = clock()
@@ -73,9 +81,10 @@ def seconds(f, *args):
 large = torch.ones(2**27)   # 512 MB
 def read_bandwidth(): return large.nbytes/min(seconds(large.sum) for _ in range(3))   # bytes in a second
 
-def bytes_read(decoder, batch):
+def bytes_read(name, decoder, batch):
     "Of weights and of the filled part of the cache, in an average step."
-    c,size = decoder.config,{'fp32': 4, 'bf16': 2, 'int8': 1}[decoder.kind]
+    c,size = decoder.config,{'fp32': 4, 'fp16': 2, 'bf16': 2, 'int8': 1}[decoder.kind]
+    if name == 'fp32, saved in half': size = 2
     inner = c.heads*c.head_dim
     return size*(c.blocks*(4*c.width*inner + 2*c.width*c.hidden) + c.width*c.num_codes) + 4*c.blocks*2*inner*batch*(c.tokens+1)/2
 
@@ -83,7 +92,7 @@ def peak(): return int(next(o for o in Path('/proc/self/status').read_text().spl
 
 def extra_memory(name, batch, tokens):
     "MB at the peak of packing and drawing beyond what the process had before."
-    model = hugging_face(tokens) if name == 'Hugging Face' else prior_of(tokens)
+    model = hugging_face(tokens) if name == 'Hugging Face' else weights_for(name, prior_of(tokens))
     Path('/proc/self/clear_refs').write_text('5')   # the peak starts again from what is in use now
     before = peak()
     if name == 'Hugging Face': model(batch)
@@ -99,8 +108,12 @@ def in_fresh_process(*args): return float(subprocess.run([sys.executable, __file
 
 def speed_rows(batch, tokens, rounds, threads):
     prior,theirs = prior_of(tokens),hugging_face(tokens)
-    packing = {name: seconds(Decoder, prior, *how) for name,how in ours.items()}
-    decoders = {name: Decoder(prior, *how) for name,how in ours.items() if (batch, tokens) == (1, 256) or how[1]}
+    names = [name for name in ours if (batch, tokens) == (1, 256) or name not in ('plain loop, fp32','fp16')]
+    decoders,packing = {},{}
+    for name in names:
+        weights,start = weights_for(name, deepcopy(prior)),clock()
+        decoders[name] = Decoder(weights, *ours[name])
+        packing[name] = clock()-start
     ways = {'Hugging Face': lambda: theirs(batch), **{name: lambda d=d: drawn(d, batch) for name,d in decoders.items()}}
     cache,took,parts,bandwidth = decoders['fp32'].cache(batch),{},{},[]
     cache.buffer.normal_()
@@ -116,11 +129,10 @@ def speed_rows(batch, tokens, rounds, threads):
     for name,t in took.items():
         ratio = [a/b for a,b in zip(took['Hugging Face'], t)]
         row = dict(batch=batch, tokens=tokens, threads=threads, way=name, speed=round(statistics.median(ratio), 2), least=round(min(ratio), 2), greatest=round(max(ratio), 2),
-                   tokens_per_second=round(batch*tokens/statistics.median(t)), exact=name not in ('bf16','int8'))
+                   tokens_per_second=round(batch*tokens/statistics.median(t)), exact=name not in lossy)
         if name in decoders:
-            row.update(bandwidth=round(statistics.median(bytes_read(decoders[name], batch)*tokens/a/b for a,b in zip(t, bandwidth)), 2), pack_seconds=round(packing[name], 2),
+            row.update(bandwidth=round(statistics.median(bytes_read(name, decoders[name], batch)*tokens/a/b for a,b in zip(t, bandwidth)), 2), pack_seconds=round(packing[name], 2),
                        outside=round(max(0, 1-parts[name]/t[0]), 2))
-        if threads == 1: row.update(extra_mb=round(in_fresh_process(name, batch, tokens)))
         rows.append(row)
         print(row, flush=True)
     return rows
@@ -156,14 +168,23 @@ if __name__ == '__main__':
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--shapes', nargs='+', default=['1x256','8x256','64x256','1x1024'], help='batch x tokens, with 256 or 1024 tokens')
+    parser.add_argument('--parts', nargs='+', default=['speed','memory','drift'], help='what to measure')
     parser.add_argument('--memory', nargs=3, metavar=('WAY','BATCH','TOKENS'), help='print the extra MB of one way and stop')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.memory:
         print(extra_memory(args.memory[0], *map(int, args.memory[1:]))); sys.exit()
     if args.threads > 1: clock = time.perf_counter
-    out = 'results/sampling_speed.json' if args.threads == 1 else 'results/sampling_speed_threads.json'
-    result = dict(command=' '.join(['python', 'bench/sampling.py', *sys.argv[1:]]), torch=torch.__version__, rows=[], drift=drifts() if args.threads == 1 else [])
-    for shape in args.shapes:
-        result['rows'] += speed_rows(*map(int, shape.split('x')), args.rounds, args.threads)
+    out = Path('results/sampling_speed.json' if args.threads == 1 else 'results/sampling_speed_threads.json')
+    result = dict(command=f'python bench/sampling.py --rounds {args.rounds} --threads {args.threads}', torch=torch.__version__, rows=[], drift=[])
+    if out.exists(): result.update({k: read_json(out)[k] for k in ('rows','drift')})
+    shapes = [tuple(map(int, shape.split('x'))) for shape in args.shapes]
+    for shape in shapes if 'speed' in args.parts else ():
+        result['rows'] = [row for row in result['rows'] if (row['batch'], row['tokens']) != shape] + speed_rows(*shape, args.rounds, args.threads)
         write_json(out, result)
+    for row in result['rows'] if 'memory' in args.parts else ():
+        if (row['batch'], row['tokens']) not in shapes: continue
+        row['extra_mb'] = round(in_fresh_process(row['way'], row['batch'], row['tokens']))
+        write_json(out, result)
+    if 'drift' in args.parts: result['drift'] = drifts()
+    write_json(out, result)

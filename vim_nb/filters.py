@@ -11,6 +11,7 @@ __all__ = ['guidance_schedules', 'noise', 'with_temperature', 'top_k_of', 'top_p
 import math
 import torch
 from dataclasses import dataclass, fields, replace
+from itertools import repeat
 from torch import Tensor
 from .core import generator
 
@@ -204,7 +205,9 @@ def pick(
 )->Tensor:             # place of the winner, `(...,)` int64
     "The place of the largest sum of logit and Gumbel noise, which is a draw from the softmax of the logits."
     if codes is None: codes = torch.arange(logits.shape[-1], device=logits.device)
-    return (logits + gumbel(uniform, codes)).argmax(-1)
+    if logits.ndim != 2 or len(logits) <= 16: return (logits + gumbel(uniform, codes)).argmax(-1)
+    few = zip(logits.split(16), uniform.split(16), codes.split(16) if codes.ndim > 1 else repeat(codes))
+    return torch.cat([pick(*part) for part in few])   # sixteen rows at a time: what is computed on the way stays in the processor's cache
 
 # %% ../nbs/12b_filters.ipynb #03227e05
 def draw_code(
