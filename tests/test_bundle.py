@@ -43,7 +43,7 @@ def test_results_belong_to_it():
     assert measured['made_by']['tokenizer_hash'] == tokenizer_hash(b.tokenizer)
     assert measured['made_by']['prior_sha256'] == content_hash(find_bundle('default')/'prior.safetensors')
     assert measured['samples']['default']['settings']['guidance'] == card['sampling']['guidance']
-    assert card['quality']['class_agreement_of_default_samples'] == round(measured['samples']['default']['agreement'], 4)
+    assert card['second_opinion']['class_agreement_of_default_samples'] == round(measured['samples']['default']['agreement'], 4)
 
 
 def test_a_longer_call_begins_with_the_same_pictures():

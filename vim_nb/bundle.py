@@ -89,19 +89,22 @@ def check_parts(bundle:Bundle)->str: # a key of `kinds`; ValueError says what do
 
 # %% ../nbs/12_bundle.ipynb #4584cb24
 def card_markdown(
-    card:dict, # the model card: values are text, numbers, lists or dicts of them
+    card:dict, # the model card: values are text, numbers, lists, dicts of them, or dicts of dicts with the same entries
     name:str,  # heading, when the card has no "title"
 )->str:        # Markdown with a header for model hubs
     "The model card as people read it."
     tidy = lambda x: ', '.join(map(str, x)) if isinstance(x, (list,tuple)) else str(x)
-    rows = lambda d: ''.join(f'| {k.replace("_", " ")} | {tidy(v)} |\n' for k,v in d.items())
+    def table(d):
+        columns = list(dict.fromkeys(k for v in d.values() if isinstance(v, dict) for k in v))
+        cells = lambda v: ' | '.join(tidy(v.get(c, '')) for c in columns) if isinstance(v, dict) else tidy(v)
+        return f'| | {" | ".join(columns)} |\n|---|{"---|"*max(1, len(columns))}\n' + ''.join(f'| {k.replace("_", " ")} | {cells(v)} |\n' for k,v in d.items())
     title,license = card.get('title', name),card.get('license', 'unknown')
     plain = {k: v for k,v in card.items() if k != 'title' and not isinstance(v, dict)}
     parts = [f'---\nlicense: {license}\nlibrary_name: vim_nb\ntags: [image-generation, vq, autoregressive]\n---\n\n# {title}\n\n',
              '```python\nfrom vim_nb.sample import generate\ngenerate(16, model="path or hub id of this folder")\n```\n\n']
-    if plain: parts.append(f'| | |\n|---|---|\n{rows(plain)}\n')
+    if plain: parts.append(f'{table(plain)}\n')
     for k,d in card.items():
-        if isinstance(d, dict): parts.append(f'## {k.replace("_", " ").capitalize()}\n\n| | |\n|---|---|\n{rows(d)}\n')
+        if isinstance(d, dict): parts.append(f'## {k.replace("_", " ").capitalize()}\n\n{table(d)}\n')
     return ''.join(parts).rstrip()+'\n'
 
 # %% ../nbs/12_bundle.ipynb #b95f09ea

@@ -34,7 +34,7 @@ def vim_train_tokenizer(
     start:str=None,            # a bundle whose encoder, codes and, where it fits, decoder are taken over
     log_with:str=None,         # a tracker besides log.jsonl: tensorboard, wandb and others that Accelerate knows
     plain:bool=False,          # no random crops and flips
-    compile:bool=False,        # let torch's compiler have the Transformer blocks: slower to start, then somewhat faster
+    compile:bool=False,        # let torch's compiler have the Transformer blocks: slower to start; no faster on the CPU it was measured on
     seed:int=0,                # of weights, order, crops and all other chance
     workers:int=0,             # threads that prepare batches
     resume:bool=False,         # go on where the run in folder stopped
@@ -90,11 +90,13 @@ def vim_train_prior(
     save_every:int=None,       # steps between checkpoints; by default the recipe's
     precision:str=None,        # fp32 or bf16; by default the recipe's
     dropout:float=None,        # in [0,1); by default the size's
+    start:str=None,            # a bundle whose prior is trained further
     smoothing:float=0.,        # label smoothing, in [0,1)
+    noise:float=0.,            # share of the codes read that are replaced by others, in [0,1)
     label_drop:float=.1,       # share of labels hidden, so that guidance works, in [0,1]
     unconditional:bool=False,  # learn the pictures without their classes
     checkpointing:bool=False,  # less memory: run each block twice and keep little of it
-    compile:bool=False,        # let torch's compiler have the Transformer blocks: slower to start, then somewhat faster
+    compile:bool=False,        # let torch's compiler have the Transformer blocks: slower to start; no faster on the CPU it was measured on
     log_with:str=None,         # a tracker besides log.jsonl: tensorboard, wandb and others that Accelerate knows
     seed:int=0,                # of weights, order and all other chance
     workers:int=0,             # threads that prepare batches
@@ -107,10 +109,9 @@ def vim_train_prior(
     plan,b = named(prior_recipes, recipe, 'recipe'),load_bundle(tokenizer)
     plan = recipe_with(plan, steps=steps, batch_size=batch_size, lr=learning_rate, save_every=save_every, precision=precision, seed=seed)
     data,held = codes_from(codes, b.tokenizer, tokenizer),validation and TokenCache(validation, b.tokenizer)
-    task = prior_task(size, data, seed, unconditional, dropout, label_drop=label_drop, smoothing=smoothing, checkpointing=checkpointing)
+    task = prior_task(size, data, seed, unconditional, dropout, start, label_drop=label_drop, smoothing=smoothing, noise=noise, checkpointing=checkpointing)
     if held is not None: check_codes(task.model.config, held)
-    run = open_run(task, data, plan, folder, resume, workers, log_with, compile)
-    train(run)
+    train(run := open_run(task, data, plan, folder, resume, workers, log_with, compile))
     about = dict(size=size, recipe=recipe, steps=run.step, batch_size=plan.batch_size, seed=seed, codes=Path(codes).name)
     if held is not None: about['validation_bits_per_token'] = round(validate(run.ema_model(), held)['bits_per_token'], 4)
     finish(run, about, b.tokenizer, data.classes, b.examples, b.card, b.classifier)
@@ -127,7 +128,7 @@ def vim_generate(
     top_k:int=None,           # codes kept, 0 is off; by default what the settings say
     top_p:float=None,         # share of probability kept, in (0,1], 1 is off; by default what the settings say
     guidance:float=None,      # scale, 1 is off; by default what the settings say
-    weights:str=None,         # of the prior: fp32 is exact, bf16 and int8 are faster and lossy; by default fp32
+    weights:str=None,         # of the prior: fp32 is exact; fp16, bf16 and int8 are lossy; by default fp32
     reject:bool=False,        # draw more, and keep those that the bundle's classifier likes best
     accept:float=None,        # with --reject, the share that is kept, in (0,1]; by default what the bundle recommends
     settings:str='card',      # card: what the bundle recommends; paper: everything off
@@ -174,20 +175,26 @@ def vim_probe(
     model:str='default',         # a bundle: "default", a folder, or a hub id
     data:str='fashion_mnist',    # labelled pictures: a named set, folder, parquet files or hub id
     path:str='runs/probe.json',  # file to write or replace
+    figure:str=None,             # PNG to write or replace: accuracy over the blocks and over the labels; by default none
     train_split:str='train',     # the probes learn from this part
     test_split:str='test',       # and are tested on this one
     number:int=10000,            # training pictures, as many of each class; 0: all
+    test_number:int=0,           # test pictures, as many of each class; 0: all
     seed:int=0,                  # of subsets, held-out parts and the untrained network
+    device:str=None,             # cpu, cuda or mps; by default the fastest there is
 ):
     "Probe the blocks of a prior: what does each know of the classes?"
     from vim_nb.bundle import load_bundle
-    from vim_nb.core import write_json
+    from vim_nb.core import atomic_write, default_device, write_json
     from vim_nb.data import load_images
-    from vim_nb.probe import stratified
-    from vim_nb.study import study
-    bundle = load_bundle(model)
-    train,test = (load_images(data, split=split, size=bundle.tokenizer.config.size) for split in (train_split, test_split))
-    if 0 < number < len(train): train = train.subset(stratified(train.labels, number/len(train)))
-    found = study(bundle, train, test, seed=seed)
+    from vim_nb.sample import check_png, usable_device
+    from vim_nb.study import probe_figure, some_of, study
+    if figure: check_png(figure)
+    bundle,device = load_bundle(model),usable_device(device or default_device())
+    for network in filter(None, (bundle.tokenizer, bundle.prior)): network.to(device)
+    parts = (some_of(load_images(data, split=split, size=bundle.tokenizer.config.size), n) for split,n in ((train_split, number), (test_split, test_number)))
+    found = study(bundle, *parts, seed=seed)
     write_json(path, found)
-    print(f'{path}: {found["curves"]["prior"]["verdict"]}')
+    if figure:
+        with atomic_write(figure) as p: probe_figure(found, f'{Path(data).name}: {found["curves"]["prior"]["verdict"]}').savefig(p)
+    print(f'{path}{f", {figure}" if figure else ""}: {found["curves"]["prior"]["verdict"]}')

@@ -20,6 +20,7 @@ def one_sentence(
         try: f(*args, **kwargs)
         except (ValueError, OSError, FloatingPointError) as e: raise SystemExit(f'{f.__name__}: {e}') from None
         except KeyError as e: raise SystemExit(f'{f.__name__}: {e.args[0]}') from None
+        except KeyboardInterrupt: raise SystemExit(f'{f.__name__}: interrupted; what was written stays') from None
     return _f
 
 # %% ../nbs/17b_console.ipynb #16214018
@@ -198,15 +199,23 @@ def prior_task(
     seed:int,              # of the first weights
     unconditional:bool,    # leave the classes out?
     dropout:float=None,    # in [0,1); None: as the size has it
+    start:str=None,        # a bundle whose prior's weights are taken over; ValueError when they do not fit
     **given,               # what else `PriorTask` takes
 ):                         # a `PriorTask`
     "The prior that a command line describes."
     from dataclasses import replace
+    from vim_nb.bundle import load_bundle
+    from vim_nb.core import load_state
     from vim_nb.machine import fresh
     from vim_nb.stage2 import PriorTask, prior_for
     from vim_nb.transformer import VIM, vim_sizes
     config = prior_for(data, named(vim_sizes, size, 'size'), unconditional)
-    return PriorTask(fresh(seed, VIM, config if dropout is None else replace(config, dropout=dropout)), **given)
+    model = fresh(seed, VIM, config if dropout is None else replace(config, dropout=dropout))
+    if start is not None:
+        trained = load_bundle(start).prior
+        if trained is None: raise ValueError(f'{start} holds no prior to start from')
+        load_state(model, trained.state_dict(), f'the weights of the prior of {start}')
+    return PriorTask(model, **given)
 
 # %% ../nbs/17b_console.ipynb #34c3273f
 def class_list(
