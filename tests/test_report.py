@@ -1,13 +1,12 @@
-"""An evaluation that is killed goes on to the same figures, and ten ways to lie with a Frechet distance are refused or can be seen in the stamp.
-
-The file is also the program that is killed: `python tests/test_report.py FOLDER N` draws samples of a tiny bundle into FOLDER."""
+"""An evaluation that is killed goes on to the same report; ten ways to lie with a Frechet distance are refused or can be seen in the stamp; the card of the
+default bundle has the figures of its report."""
 import io, os, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-N, BATCH = 120, 8
+N, BATCH = 400, 8
 
 def bundle():
     "A tokenizer and a prior with random weights, and a classifier of the digits' classes."
@@ -24,30 +23,69 @@ def bundle():
         classifier = Classifier([str(i) for i in range(10)], 8, 16).eval()
     return Bundle(tokenizer, prior, tuple('0123456789'), classifier=classifier)
 
-def draw(folder, n):
-    from vim_nb.sampled import draw_samples
-    return draw_samples(bundle(), n, 'paper', 5, folder, BATCH)
-
 # ---- killed and continued ----
 
-def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path):
-    from vim_nb.data import load_images
-    from vim_nb.report import evaluate_samples
-    p = subprocess.Popen([sys.executable, __file__, tmp_path/'killed', str(10_000)], env={**os.environ, 'PYTHONPATH': str(ROOT)})
-    try:
-        deadline = time.time()+60
-        while len(list((tmp_path/'killed').glob('0*.safetensors'))) < 3 and time.time() < deadline and p.poll() is None: time.sleep(.01)
-    finally: p.kill(); p.wait()
-    found = sorted((tmp_path/'killed').glob('0*.safetensors'))
-    assert 3 <= len(found) < 10_000//BATCH and p.returncode == -9
-    for f in found[5:]: f.unlink()                                      # whatever it had done, more is to be drawn
-    before = {f.name: f.stat().st_mtime_ns for f in found[:5]}
-    reference = load_images('digits', size=16)
-    call = lambda folder: evaluate_samples(bundle(), reference, n=N, settings='paper', seed=5, folder=folder, batch_size=BATCH, cache=tmp_path/'cache', progress=False)
-    continued, whole = call(tmp_path/'killed'), call(tmp_path/'whole')
-    assert continued.measures == whole.measures
-    assert all((tmp_path/'killed'/k).stat().st_mtime_ns == t for k, t in before.items())          # the old batches were kept
-    assert not list((tmp_path/'killed').glob('*.tmp*')) or len(before) >= 3
+VIM_EVAL = 'from vim_nb.cli import vim_eval\nvim_eval()\n'
+
+def test_a_killed_evaluation_goes_on_to_the_same_report(tmp_path):
+    "`vim_eval` killed while it draws, then with a damaged batch and killed once more after the last one, against an unbroken call."
+    from vim_nb.bundle import save_bundle
+    from vim_nb.measure import load_table
+    b = bundle()
+    save_bundle(tmp_path/'bundle', tokenizer=b.tokenizer, prior=b.prior, classes=b.classes, classifier=b.classifier)
+    (tmp_path/'vim_eval.py').write_text(VIM_EVAL)
+    def call(folder):
+        given = ['--model', 'bundle', '--data', 'digits', '--folder', folder, '--number', N, '--settings', 'paper', '--seed', 5, '--batch_size', BATCH]
+        return subprocess.Popen([sys.executable, 'vim_eval.py', *map(str, given)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    def kept(folder): return sorted((tmp_path/folder/'samples').glob('[0-9]*.safetensors'))
+    def killed(least):
+        p = call('killed')
+        try:
+            deadline = time.time()+120
+            while len(kept('killed')) < least and time.time() < deadline and p.poll() is None: time.sleep(.005)
+        finally: p.kill()
+        assert p.wait() == -9 and len(kept('killed')) >= least, p.stderr.read().decode()
+        assert not (tmp_path/'killed'/'report.json').exists()
+    def finished(folder):
+        p = call(folder)
+        said = p.communicate(timeout=240)[1].decode()
+        assert p.returncode == 0, said
+        return said
+    killed(3)
+    first = kept('killed')
+    assert len(first) < N//BATCH
+    first[1].write_bytes(first[1].read_bytes()[:-5])                        # as a full disk leaves it
+    before = {f: f.stat().st_mtime_ns for f in first if f != first[1]}
+    killed(N//BATCH)                                                       # all are drawn, nothing is measured
+    assert 'is damaged' not in finished('killed')                           # the damaged batch was drawn again the time before
+    finished('whole')
+    for name in ('report.json', 'report.html'): assert (tmp_path/'killed'/name).read_bytes() == (tmp_path/'whole'/name).read_bytes(), name
+    assert all(f.stat().st_mtime_ns == t for f,t in before.items())         # whole batches were kept
+    assert load_table(tmp_path/'whole'/'report.json')['FD-BundleClassifier'].n == N
+
+def test_a_damaged_report_says_so(tmp_path):
+    from vim_nb.measure import load_table
+    text = (ROOT/'results'/'default_report.json').read_text()
+    (tmp_path/'report.json').write_text(text[:len(text)//2])
+    with pytest.raises(ValueError, match='report.json is damaged: .*restore it or make it again'): load_table(tmp_path/'report.json')
+
+# ---- the default bundle ----
+
+def test_the_card_has_the_figures_of_the_report():
+    "Every figure that the default bundle's card states is the one in results/default_report.json, which was measured on these weights with these settings."
+    from vim_nb.bundle import find_bundle, load_bundle
+    from vim_nb.core import config_to_dict
+    from vim_nb.filters import choose_settings
+    from vim_nb.measure import card_figures, load_table
+    from vim_nb.sampled import whose
+    b, report = load_bundle(), load_table(ROOT/'results'/'default_report.json')
+    assert b.card['quality'] == card_figures(report)
+    for m in report:
+        drawn = {**whose(b), 'settings': config_to_dict(choose_settings('card', b.card)), 'seed': 0}
+        assert m.subject == (drawn if 'settings' in m.subject else {'tokenizer': drawn['tokenizer']}), m.name
+        assert m.error is not None or m.name == 'rate', f'{m.name} has no standard error'
+    said = (find_bundle('default')/'README.md').read_text()
+    for name, f in b.card['quality'].items(): assert name in said and str(f['value']) in said and f['against'] in said, f'{name} is not in README.md'
 
 # ---- ten ways to lie ----
 
@@ -125,6 +163,25 @@ def test_9_the_best_of_many_trainings(honest):
 def test_10_fewer_samples_than_features(honest):
     with pytest.raises(ValueError, match='FD-Judge of 60 pictures in 64 features: their covariance cannot have full rank.*kernel distance'): honest['measured'](honest['noisy'][:60])
 
+def test_samples_that_were_touched_up(honest):
+    "Resized, compressed, cut to another range: the library cannot know what they were, but the stamp says that they are other pictures."
+    import torch
+    from vim_nb.data import ImageDataset
+    x, resize = honest['noisy'], torch.nn.functional.interpolate
+    prints = {t[FD].subject['pictures'] for t in (honest['table'], honest['measured'](resize(resize(x, (8,8)), (16,16))), honest['measured'](x.clamp(.1, .9)))}
+    assert len(prints) == 3
+    with pytest.raises(ValueError, match='from -1 to 1; wanted uint8, or floats in .0,1.'): ImageDataset.from_tensors(2*x-1)
+
+def test_samples_that_a_classifier_chose(honest):
+    import torch
+    from vim_nb.report import evaluate_samples
+    from vim_nb.sample import Samples
+    from vim_nb.filters import SampleSettings
+    n = 80
+    chosen = Samples(honest['noisy'][:n], torch.zeros(n, 4, 4, dtype=torch.int64), torch.arange(n) % 10, SampleSettings(), tuple('0123456789'), candidates=torch.arange(n) % 3)
+    table = evaluate_samples(chosen, honest['train'], honest['test'], network=honest['judge'], cache=honest['cache'], progress=False)
+    assert table[FD].subject['rejection'] == 'chosen by a classifier out of at least 3 candidates'
+
 def test_jpeg_in_between_is_seen_in_the_fingerprint(honest):
     import numpy as np, torch
     from PIL import Image
@@ -157,5 +214,3 @@ def test_the_page_is_complete_in_itself(honest):
     html = page('digits', honest['table'], reference=honest['train'])
     assert not re.findall(r'https?://|src="(?!data:)|<script|<link', html)
     assert html.count('<img ') == html.count(' alt="') > 0
-
-if __name__ == '__main__': draw(Path(sys.argv[1]), int(sys.argv[2]))

@@ -24,8 +24,12 @@ def covariance_root(
     if torch.is_tensor(x):
         centred = (x - x.mean(0))/(len(x)-1)**.5
         return torch.linalg.qr(centred, mode='r').R if len(x) > x.shape[1] else centred
+    small = len(x.mean)*torch.finfo(torch.float64).eps
+    root,failed = torch.linalg.cholesky_ex(x.covariance, upper=True)
+    squares = root.diagonal().square()
+    if not failed and squares.min() > small*squares.max(): return root
     values,vectors = torch.linalg.eigh(x.covariance)
-    kept = values > len(values)*torch.finfo(values.dtype).eps*values[-1]
+    kept = values > small*values[-1]
     return (vectors[:,kept]*values[kept].sqrt()).T
 
 # %% ../nbs/14_eval.ipynb #0550cb6d
@@ -45,15 +49,15 @@ def lower_product(
 def fast_cross_term(
     a:Moments, # of one set
     b:Moments, # of the other
-):             # trace of the root of the product of the covariances, a float; None where it would not be exact to 1e-9 of their traces
+)->tuple:      # trace of the root of the product of the covariances, and how wrong it may be: infinitely, if a's covariance has not full rank
     "The last term of the Frechet distance, by Cholesky and symmetric eigenvalues."
     a,b = a.covariance,b.covariance
     root,failed = torch.linalg.cholesky_ex(a, upper=True)
-    if failed: return None
+    if failed: return 0., float('inf')
     squares = torch.linalg.eigvalsh(lower_product(root, b)).clamp(min=0)
-    rounding = 8*torch.finfo(squares.dtype).eps*squares[-1]
-    error = (rounding/(squares.sqrt() + rounding.sqrt())).sum()
-    return squares.sqrt().sum().item() if error <= 1e-9*(a.trace() + b.trace()) else None
+    rounding = 4*torch.finfo(squares.dtype).eps*squares[-1]
+    error = (rounding/(2*squares.sqrt() + rounding.sqrt())).norm()
+    return squares.sqrt().sum().item(), error.item()
 
 # %% ../nbs/14_eval.ipynb #3a3dc7ed
 def frechet_distance(
@@ -66,9 +70,10 @@ def frechet_distance(
     if d != e: raise ValueError(f'a has {d} features and b {e}: take both from the same network')
     means,traces = zip(*((x.mean, x.scatter.trace()/(x.n-1)) if isinstance(x, Moments) else (x.mean(0), x.var(0).sum()) for x in (a, b)))
     enough = all((x.n if isinstance(x, Moments) else len(x)) > d for x in (a, b))     # pictures, for a covariance of full rank
-    cross = fast_cross_term(*(x if isinstance(x, Moments) else Moments(d).add(x) for x in (a, b))) if enough else None
-    if cross is None: cross = torch.linalg.svdvals(covariance_root(a) @ covariance_root(b).T).sum().item()
-    return max(0., ((means[0]-means[1]).square().sum() + sum(traces)).item() - 2*cross)
+    rest = ((means[0]-means[1]).square().sum() + sum(traces)).item()
+    cross,error = fast_cross_term(*(x if isinstance(x, Moments) else Moments(d).add(x) for x in (a, b))) if enough and d > 256 else (0., float('inf'))
+    if not 2*error <= 1e-6*(rest - 2*cross): cross = torch.linalg.svdvals(covariance_root(a) @ covariance_root(b).T).sum().item()
+    return max(0., rest - 2*cross)
 
 # %% ../nbs/14_eval.ipynb #7c820bf2
 def inception_score(

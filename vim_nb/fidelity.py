@@ -169,7 +169,7 @@ def evaluate_reconstructions(
     distance = lambda x: frechet_distance(x[:,:d], x[:,d:])
     measures.append(Measure('rFID' if judge.published else judge.label('rFD'), distance(both), len(both), seen, error=standard_error(distance, both), how='bootstrap of pairs', better='lower', bias='grows as n falls', subject=subject))
     if isinstance(judge, ClassifierNetwork) and list(judge.classifier.classes) == list(data.classes):
-        measures.append(mean('class agreement', found['classes'] == data.labels, p=seen))
+        measures.append(mean('class agreement of reconstructions', found['classes'] == data.labels, p=seen))
     measures += code_measures(found['codes'], tokenizer.num_codes, protocol, subject)
     shown = {'ranks': examples_by_rank(tokenizer, data, found['psnr']), 'counts': times_chosen(found['codes'], tokenizer.num_codes)}
     return Table(measures, tuple(notes), shown)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Pool', 'whose', 'claim', 'kept_batch', 'draw_samples', 'pool_of', 'of_distances', 'of_neighbours', 'of_copies',
-           'of_codes', 'of_bits', 'held_out', 'agreement_measures', 'evaluate_samples']
+           'of_codes', 'of_bits', 'held_out', 'agreement_measures', 'missing', 'evaluate_samples']
 
 # %% ../nbs/14d_sampled.ipynb #8512f1f1
 import warnings
@@ -40,9 +40,10 @@ def claim(
     "One folder, one kind of samples."
     note,about = folder/'samples.json',{'kind': 'samples', 'version': 1, **about}
     if not note.is_file():
-        if folder.is_dir() and any(folder.iterdir()): raise ValueError(f'{folder} is not empty and holds no samples of ours: give a new folder')
+        if folder.is_dir() and any(p.name[0] != '.' for p in folder.iterdir()): raise ValueError(f'{folder} is not empty and holds no samples of ours: give a new folder')
         return write_json(note, about)
-    was = read_json(note, 'note of samples')
+    try: was = dict(read_json(note))
+    except (ValueError, TypeError): raise ValueError(f'{note} is damaged, so nobody knows what drew the samples beside it: give another folder, or remove this one') from None
     for k,v in about.items():
         if was.get(k) != v: raise ValueError(f'{folder} holds samples of {k}={was.get(k)}, not {v}: give another folder, or remove this one')
 
@@ -220,6 +221,20 @@ def agreement_measures(
     return found,by_class
 
 # %% ../nbs/14d_sampled.ipynb #732557a9
+def missing(
+    pool:Pool,              # what was judged
+    reference:ImageDataset, # the training part
+    held:ImageDataset,      # pictures that nobody trained on, or None
+)->tuple:                   # of sentences
+    "What a reader of the table should know besides."
+    notes,few = [],lambda classes: ', '.join(list(classes)[:2]) + (' ...' if len(classes) > 2 else '')
+    if held is None: notes.append('no memorisation check: give held=, pictures of the same kind that nobody trained on')
+    if pool.bundle is None: notes.append('no code histogram and no validation bits: these are pictures without their model')
+    elif pool.classes and tuple(pool.classes) != tuple(reference.classes):
+        notes.append(f'the samples are of other classes ({few(pool.classes)}) than the reference ({few(reference.classes)}): was the model trained on it?')
+    return tuple(notes)
+
+# %% ../nbs/14d_sampled.ipynb #36f485b0
 def evaluate_samples(
     source,                  # "default", a folder or hub id of a bundle, a `Bundle`; `Samples`; or an `ImageDataset` of samples
     reference:ImageDataset,  # the training part, at the size of the samples
@@ -239,16 +254,18 @@ def evaluate_samples(
     Measure('samples', 0., 1, stamp)        # the right part of the data? asked before hours of work
     held,bundle = held_out(reference, held),load_bundle(source) if not isinstance(source, (Samples, ImageDataset)) else None
     judge = judge_of(network, bundle)
+    if bundle is not None:                  # before they are drawn
+        check_sizes(reference, bundle.tokenizer)
+        check_enough(n, seen(judge, reference.batch([0])['image']).features.shape[1], judge.label('FD'))
     pool = pool_of(source if bundle is None else bundle, reference, n, settings, seed, folder, batch_size, progress)
     made,want = tuple(pool.images.shape[2:]),tuple(reference.batch([0])['image'].shape[2:])
     if made != want: raise ValueError(f'samples of {made[0]}x{made[1]}, reference of {want[0]}x{want[1]}: load the reference with size={made[0]}')
     fake,probabilities = seen(judge, pool.images)
     check_enough(len(fake), fake.shape[1], judge.label('FD'))
-    real,notes,shown = statistics_of(reference, judge, split, folder=cache, progress=progress),[],{'samples': pool}
+    real,shown = statistics_of(reference, judge, split, folder=cache, progress=progress),{'samples': pool}
     def make(name, value, extra=None, n=len(fake), protocol={**stamp, **real.protocol}, **k): return Measure(name, value, n, {**protocol, **(extra or {})}, subject=pool.subject, **k)
     measures = of_distances(fake, real, judge.label, make) + of_neighbours(fake, real, judge.label, make)
-    if held is None: notes.append('no memorisation check: give held=, pictures of the same kind that nobody trained on')
-    else:
+    if held is not None:
         fresh = statistics_of(held, judge, 'test' if not held.spec() else None, min(len(held), len(fake)), cache, progress).features
         copies,shown['nearest'] = of_copies(fake, fresh, real, make)
         floor = make(f'{judge.label("FD")} of real test pictures', frechet_distance(fresh, real.moments), n=len(fresh), bias='grows as n falls', how='bootstrap of those pictures', error=standard_error(lambda x: frechet_distance(x, real.moments), fresh))
@@ -256,5 +273,4 @@ def evaluate_samples(
     agreed,shown['by_class'] = agreement_measures(pool, judge, probabilities, make)
     measures += agreed
     if pool.bundle is not None: measures += [of_codes(pool, reference, split, make, cache, progress), *(of_bits(pool.bundle, held, make) if held is not None else [])]
-    elif pool.codes is None: notes.append('no code histogram and no validation bits: these are pictures without a model')
-    return Table(measures, tuple(notes), shown)
+    return Table(measures, missing(pool, reference, held), shown)

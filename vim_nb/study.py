@@ -31,7 +31,7 @@ def code_vectors(
 )->Tensor:               # `(K, r)`, float32 on the CPU; r is the dimension of the lookup
     "What each code means to the decoder, in as few numbers as it takes."
     codes = torch.arange(tokenizer.num_codes, device=device_of(tokenizer))
-    table = tokenizer.quantizer.decode(codes[None])[0].double().cpu()
+    table = tokenizer.quantizer.decode(codes[None])[0].cpu().double()
     table = table - table.mean(0)
     values,axes = torch.linalg.eigh(table.T @ table)
     return (table @ axes[:, values > 1e-8*values[-1]]).float()
@@ -104,6 +104,7 @@ def some_of(
     seed:int=0,  # which
 ):               # `ds` itself or an `ImageDataset`
     "A stratified choice of the pictures of `ds`."
+    if number < 0: raise ValueError(f'{number=} of pictures: give 0 for all, or how many')
     return ds if not 0 < number < len(ds) else ds.subset(stratified(ds.labels, number/len(ds), seed, least=2))
 
 # %% ../nbs/15a_study.ipynb #3a77e33c
@@ -144,16 +145,17 @@ def probe_figure(
     import matplotlib.pyplot as plt
     figure,(depth,labels) = plt.subplots(1, 2, figsize=(10, 3.8), dpi=72, sharey=True, width_ratios=(3, 2), layout='constrained')
     colour = {k: f'C{i}' for i,k in enumerate([*found['curves'], *found['baselines']])}
+    dashes = dict(zip(found['baselines'], ((0,(1,1)), (0,(6,2)), (0,(4,2,1,2)), (0,(2,2)))))
     for k,c in found['curves'].items():
         x,y = range(1, len(c['rows'])+1),[r['accuracy'] for r in c['rows']]
         depth.errorbar(x, y, [2*r['error'] for r in c['rows']], color=colour[k], ls='-' if k == 'prior' else '--', marker='.', label=f'{k}, by block')
         depth.plot(c['peak'], y[c['peak']-1], 'o', ms=10, mfc='none', color=colour[k])
-    for k,r in found['baselines'].items(): depth.axhline(r['accuracy'], color=colour[k], lw=1, ls=':', label=f'{k} ({r["d"]:,} numbers)')
+    for k,r in found['baselines'].items(): depth.axhline(r['accuracy'], color=colour[k], lw=1.5, ls=dashes[k], label=f'{k} ({r["d"]:,} numbers)')
     depth.set(xlabel='block', ylabel='accuracy on the test part', xticks=x)
-    for k,rows in found['labels'].items(): labels.errorbar([r['n'] for r in rows], [r['accuracy'] for r in rows], [r['spread'] for r in rows], color=colour[k], marker='.', lw=1)
+    for k,rows in found['labels'].items(): labels.errorbar([r['n'] for r in rows], [r['accuracy'] for r in rows], [r['spread'] for r in rows], color=colour[k], ls=dashes.get(k, '-' if k == 'prior' else '--'), marker='.', lw=1.5)
     labels.set(xlabel='labelled pictures', xscale='log')
     for ax in (depth, labels): ax.grid(alpha=.3)
-    figure.legend(loc='outside right upper', fontsize=8, frameon=False)
+    figure.legend(loc='outside right upper', fontsize=8, frameon=False, handlelength=3)
     figure.suptitle(title, fontsize=10)
     plt.close(figure)
     return figure
