@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python bench/lookup.py [--rounds 7] [--threads 1]
 
 Speeds are ratios to the distance matrix as taming computes it (z² + e² - 2 z eᵀ, argmin), medians of rounds in which all ways take turns. With
-one thread they go by the processor's clock. With more they go by the wall's, for the two largest shapes, and the cores have to be free: the threads
-of a block wait for each other. Memory is what a fresh process has at its peak beyond what it had before the call.
+one thread they go by the processor's clock. With more they go by the wall's, for the two largest shapes, and the cores have to be free, for the threads
+wait for each other. Memory is what a fresh process has at its peak beyond what it had before the call.
 Writes results/lookup.json with one thread, results/lookup_threads.json with more."""
 import argparse, statistics, subprocess, sys, time
 from pathlib import Path
@@ -16,8 +16,9 @@ def distance_matrix(z, e): return (z.pow(2).sum(1, keepdim=True) + e.pow(2).sum(
 def cdist(z, e): return torch.cdist(z, e).argmin(1)
 def matmul(z, e): return (z @ e.T).argmax(1)
 
-def blocks(z, e, pick=lambda scores: scores.argmax(1), rows=64):
-    buffer = z.new_empty(min(rows, len(z)), len(e))
+def blocks(z, e, pick=lambda scores: scores.argmax(1)):
+    rows = min(len(z), 2**21*min(torch.get_num_threads(), 4)//len(e))     # as `nearest` does
+    buffer = z.new_empty(rows, len(e))
     return torch.cat([pick(torch.mm(o, e.T, out=buffer[:len(o)])) for o in z.split(rows)])
 
 def products(z, e): return blocks(z, e, lambda scores: scores[:,0].clone())
@@ -54,7 +55,7 @@ def extra_memory(name, n, k, d):
     ways[name](z, e)
     return peak()-before
 
-def in_fresh_process(*args): return float(subprocess.run([sys.executable, __file__, '--memory', *map(str, args)], capture_output=True, text=True, check=True).stdout)
+def in_fresh_process(*args): return float(subprocess.run([sys.executable, __file__, '--threads', str(torch.get_num_threads()), '--memory', *map(str, args)], capture_output=True, text=True, check=True).stdout)
 
 def against_float64(n, k, d):
     "How many codes differ from those of float64, and by how much their distances do."
@@ -81,10 +82,10 @@ if __name__ == '__main__':
     for n,k,d in shapes if args.threads == 1 else shapes[:2]:
         speed = ratios(n, k, d, args.rounds, clock)
         for name in ways:
-            memory = dict(extra_mb=round(in_fresh_process(name, n, k, d), 1)) if n == 16384 and args.threads == 1 else {}
+            memory = dict(extra_mb=round(in_fresh_process(name, n, k, d), 1)) if n == 16384 and (args.threads == 1 or name == 'nearest') else {}
             rows.append(dict(latents=n, codes=k, dim=d, way=name, **speed[name], **memory))
             print(rows[-1], flush=True)
-    checks = [dict(codes_in_book=k, dim=d, **against_float64(n, k, d)) for n,k,d in shapes[:2]] if args.threads == 1 else []
+    checks = [dict(codes_in_book=k, dim=d, **against_float64(n, k, d)) for n,k,d in shapes[:2]]
     print(*checks, sep='\n')
     out = 'results/lookup.json' if args.threads == 1 else 'results/lookup_threads.json'
     write_json(out, dict(command=f'python bench/lookup.py --rounds {args.rounds} --threads {args.threads}', torch=torch.__version__, rows=rows, float64=checks))

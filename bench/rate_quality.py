@@ -2,7 +2,7 @@
 
     python tools/photographs.py                   # 46 photographs to train on, 17 held out, into the cache
     python tools/offline_weights.py lpips         # the network that LPIPS measures with
-    python bench/rate_quality.py train            # about a quarter of an hour in all on one CPU core; goes on where it was stopped
+    python bench/rate_quality.py train            # about ten minutes in all on one CPU core; goes on where it was stopped
     python bench/rate_quality.py measure          # results/rate_quality.json and results/rate_quality.jpg
 
 The plan below is all there is to it: a training that was begun under another plan is refused, and every figure in the results is written here.

@@ -39,9 +39,11 @@ def nearest(
     "Closest of `codes` to each vector of `z` (Yu et al. 2022, sec. 3.2): compared in float32 at least, block by block."
     wide = torch.promote_types(torch.promote_types(z.dtype, codes.dtype), torch.float32)
     flat,codes,k = z.reshape(-1, z.shape[-1]).to(wide),codes.to(wide),len(codes)
-    staged = z.device.type == 'cpu' and len(flat) > 16
-    rows = min(max(64, 2**(19 if staged else 24)//k), len(flat))
-    scores = flat.new_full((rows, -(-k//128)*128), -torch.inf)
+    width,staged = -(-k//128)*128, z.device.type == 'cpu' and len(flat) > 16
+    room = 2**21*min(torch.get_num_threads(), 4) if staged else 2**24
+    rows = min(max(64, room//width), len(flat))
+    scores = flat.new_empty(rows, width)
+    scores[:,k:] = -torch.inf
     found = torch.empty(len(flat), dtype=torch.int64, device=z.device)
     for i in range(0, len(flat), max(1, rows)):
         i = min(i, len(flat)-rows)

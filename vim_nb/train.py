@@ -69,7 +69,7 @@ class Run:
         keep:int=2,                   # checkpoints that stay, 1 or more
         accelerator:Accelerator=None, # None: one for this machine
         workers:int=0,                # threads that prepare batches ahead
-        compile:bool=False,           # let torch's compiler have the Transformer blocks: slower to start, then somewhat faster
+        compile:bool=False,           # let torch's compiler have the Transformer blocks: slower to start; no faster on the CPU it was measured on
     ):
         if keep < 1: raise ValueError(f'{keep=}: at least 1 checkpoint must stay')
         if folder is not None and (found := checkpoints(folder)):
