@@ -7,7 +7,7 @@ SETUP  := settings.ini setup.py pyproject.toml constraints.txt
 ARGS   ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long notebooks lab bundle export clean-notebooks readme house docs docs-check docs-fresh llms dist clean
+.PHONY: help demo test test-long notebooks lab bundle export clean-notebooks readme house docs docs-check docs-fresh explorer llms dist clean
 
 help: ## this list
 	@echo "make demo    draw 10 classes x 4 pictures into demo.png"
@@ -78,6 +78,9 @@ docs-check: $(VENV)/.dev ## process the notebooks as the site does, without Quar
 
 docs-fresh: $(VENV)/.dev ## run again the notebooks whose outputs the site shows
 	@$(BIN)/python tools/docs_fresh.py $(ARGS)
+
+explorer: $(VENV)/.dev ## write nbs/code_explorer.html, the default bundle's codes on a page that needs no kernel
+	@$(BIN)/python tools/explorer_page.py
 
 llms: $(VENV)/.dev ## write nbs/llms.txt, the public face on one page, from the docments
 	@$(BIN)/python tools/llms.py

@@ -11,6 +11,8 @@ sys.path.insert(0, str(ROOT/'tools'))
 
 import pytest
 
+pytest_plugins = ['browser']
+
 @pytest.fixture
 def clean_env():
     "Environment for a subprocess: without IN_TEST (with it nbdev_export does nothing) and without what points at this checkout."

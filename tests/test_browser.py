@@ -1,248 +1,120 @@
-"""The widget notebooks in a real JupyterLab, driven by mouse and keyboard in a real browser: what is done there must change the picture.
+"""The harness of the browser tests, and the parts that the explorers share (widgets.parts), in a real JupyterLab.
 
-One server for all three, in a folder of its own with copies of the notebooks. Debian's chromium is installed when it is missing and
-that is allowed (root, apt); where there is no browser to be had, the tests are skipped and say why."""
-import hashlib, os, re, secrets, shutil, socket, subprocess, sys, time, urllib.request
-from urllib.parse import urlsplit
+What each test of the parts needs (cut it, and the test fails):
+- test_click_and_arrows: the pointerdown and keydown listeners of patch_picker.js, `say` for the live line, and `words` for the title
+- test_two_views: `hear` in picture.js, by which every view follows the model
+- test_paint, test_presses_while_the_kernel_is_busy: press/paint/lift in patch_picker.js, `_hear` in PatchPicker
+- test_heat_marks_and_line: heat, frame and dashes in patch_picker.js
+- test_still_keeps_its_place: sizeOf in picture.js and size in still.js"""
 import pytest
-from conftest import ROOT
+from browser import opened
 
-pytestmark = pytest.mark.xdist_group('browser')      # one worker: one server
-WIDGETS = sorted((ROOT/'nbs'/'widgets').glob('*.ipynb'))
-SECOND = 1000
-WAIT = 60*SECOND                                      # for what takes two seconds on an idle machine
 
-# ---- a browser ----
-
-def browser_path(): return next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
-
-def install_browser():
-    "None, or why there is no browser."
-    if browser_path(): return
-    if not shutil.which('apt-get'): return 'no chromium on PATH, and no apt-get to install it'
-    if os.geteuid() != 0: return 'no chromium on PATH, and only root may install it: sudo apt-get install chromium fonts-dejavu'
-    env = dict(os.environ, DEBIAN_FRONTEND='noninteractive')
-    for command in (['update'], ['install', '-y', '--no-install-recommends', 'chromium', 'fonts-dejavu']):
-        try: r = subprocess.run(['apt-get', '-qq', *command], env=env, capture_output=True, text=True, timeout=300)
-        except subprocess.TimeoutExpired: return f'apt-get {command[0]} took more than five minutes'
-    return None if browser_path() else f'apt-get could not install chromium: {(r.stderr.strip().splitlines() or ["no reason given"])[-1]}'
+GRID = 4, 6
+PARTS = ['''
+import ipywidgets, torch
+from PIL import Image
+from vim_nb.widgets.parts import PatchPicker, Still, png_of
+def picker(**kw):
+    p = PatchPicker(grid=(4,6), side=240, titles=[f'patch {i}' for i in range(24)], **kw)
+    p.show(torch.full((3,4,6), .5))
+    return p
+def bar(w, h): return png_of(Image.new('RGB', (w,h), 'teal'))
+a, b, s = picker(name='First'), picker(name='Second', mode='paint'), Still('a bar')
+s.png = bar(200, 40)
+''', 'a', 'a', 'b', "ipywidgets.VBox([s, ipywidgets.Label('below')])"]
+A, TWIN, B = 0, 1, 2                                     # the canvases on the page, in the order of the cells
 
 @pytest.fixture(scope='module')
-def browser():
-    playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed: pip install playwright')
-    if why := install_browser(): pytest.skip(why)
-    with playwright.sync_playwright() as p:
-        b = p.chromium.launch(executable_path=browser_path(), args=['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'])
-        yield b
-        b.close()
+def parts(browser, lab, tmp_path_factory):
+    with opened(browser, lab, PARTS, tmp_path_factory.mktemp('shots')) as page: yield page.run_all()
 
-# ---- JupyterLab ----
+def line(page, n): return page.widget('.vim-patch-line', 2*n).inner_text()      # each picker has a title and a legend
 
-def copy_notebook(source, folder):
-    "Without outputs and without the export at its end, which belongs to the checkout."
-    from execnb.nbio import read_nb, write_nb
-    nb = read_nb(source)
-    nb.cells = [c for c in nb.cells if 'nbdev_export' not in c.source]
-    for c in nb.cells:
-        if c.cell_type == 'code': c.outputs = []
-    nb.metadata = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}       # or Lab asks which kernel
-    write_nb(nb, folder/source.name)
+def color(page, place, n):
+    "Of a canvas beside the middle of a patch, red, green and blue."
+    return page.widget('canvas.vim-patch-picker', n).evaluate('''(e, [x, y]) => [...e.getContext('2d').getImageData(x*e.width, y*e.height, 1, 1).data].slice(0, 3)''',
+                                                            [(place[1]+.4)/GRID[1], (place[0]+.4)/GRID[0]])
 
-def settings_folder(folder):
-    "Lab's own settings: no news pop-up over the page, and every cell drawn even when it is not in view."
-    for name, text in (('apputils-extension/notification', '{"fetchNews": "false", "checkForUpdates": false}'), ('notebook-extension/tracker', '{"windowingMode": "none"}')):
-        path = folder/'@jupyterlab'/f'{name}.jupyterlab-settings'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
+def test_click_and_arrows(parts):
+    parts.click_patch((1,2), GRID, n=A)
+    parts.prints('a.chosen', (1,2))
+    parts.keys('ArrowDown', 'ArrowRight')
+    parts.prints('a.chosen', (2,3))
+    assert parts.widget('.vim-aside', A).inner_text() == 'Chosen row 3, column 4. patch 15'
+    assert 'Row 3, column 4 is chosen' in parts.widget('canvas.vim-patch-picker', A).get_attribute('aria-label')
+    assert parts.widget('canvas.vim-patch-picker', A).evaluate('e => getComputedStyle(e).outlineStyle') == 'solid', 'the focus is not seen'
+    parts.page.mouse.move(*parts.patch((0,5), GRID, n=A))
+    assert line(parts, A) == 'patch 5'                   # what is under the pointer; nothing is chosen by that
+    parts.prints('a.chosen', (2,3))
+    parts.drag_patches((0,0), (0,4), GRID, n=A)
+    parts.prints('a.chosen', (0,4))
+    parts.page.mouse.move(0, 0)
+    assert line(parts, A) == 'patch 4'
 
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory, browser):
-    "Address of a notebook in a running server."
-    folder = tmp_path_factory.mktemp('lab')
-    (folder/'work').mkdir()
-    for nb in WIDGETS: copy_notebook(nb, folder/'work')
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    token = secrets.token_hex(16)
-    env = {k: v for k, v in os.environ.items() if k not in ('IN_TEST', 'MPLBACKEND', 'PYTEST_CURRENT_TEST')}
-    env.update(JUPYTER_CONFIG_DIR=str(folder/'config'), JUPYTERLAB_SETTINGS_DIR=str(settings_folder(folder/'settings')), JUPYTERLAB_WORKSPACES_DIR=str(folder/'workspaces'),
-               IPYTHONDIR=str(folder/'ipython'), JUPYTER_PLATFORM_DIRS='1', PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), env.get('PYTHONPATH')])), OMP_NUM_THREADS='1')
-    command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}', '--ServerApp.port_retries=0',
-               f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={folder/"work"}', '--LabApp.expose_app_in_browser=True', '--LabApp.news_url=']
-    with open(folder/'lab.log', 'w') as log: server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(240):
-            try: urllib.request.urlopen(f'http://127.0.0.1:{port}/api/status?token={token}', timeout=2).close(); break
-            except OSError:
-                assert server.poll() is None, f'JupyterLab ended: {(folder/"lab.log").read_text()[-2000:]}'
-                time.sleep(.25)
-        else: pytest.fail(f'JupyterLab did not start: {(folder/"lab.log").read_text()[-2000:]}')
-        yield lambda name: f'http://127.0.0.1:{port}/lab/tree/{name}?reset&token={token}'
-    finally:
-        server.terminate()                               # it ends its kernels
-        try: server.wait(20)
-        except subprocess.TimeoutExpired: server.kill()
+def test_two_views(parts):
+    before = parts.pixels('canvas', B)
+    with parts.changes('canvas', TWIN): parts.click_patch((3,1), GRID, n=A)
+    parts.page.mouse.move(0, 0)
+    parts.until(lambda: parts.pixels('canvas', TWIN) == parts.pixels('canvas', A), 'both views to show the same')
+    with parts.changes('canvas', A): parts.click_patch((0,0), GRID, n=TWIN)
+    parts.prints('a.chosen', (0,0))
+    assert parts.pixels('canvas', B) == before, 'the other widget changed with them'
+    parts.prints('b.chosen', (0,0))
 
-CONNECTED = '''() => { const w = window.jupyterapp?.shell.currentWidget, s = w && w.context && w.context.sessionContext;
-    return s && s.isReady && s.session?.kernel?.connectionStatus === 'connected' && s.session.kernel.status === 'idle' }'''
+def test_paint(parts):
+    parts.evaluate('b.press, b.heard, b.stroke = 0, 0, []')
+    parts.drag_patches((1,0), (1,5), GRID, steps=2, n=B)                         # two events only: what lies between is filled in
+    parts.prints('(b.press, b.stroke)', (1, [[1,c] for c in range(6)]))
+    parts.prints('b.chosen', (1,0))
+    parts.keys('ArrowDown', 'Space')
+    parts.prints('(b.press, b.stroke, b.heard)', (2, [[2,0]], 2))
+    parts.prints('a.press', 0)
 
-@pytest.fixture
-def notebook(browser, lab, tmp_path):
-    "Opens a notebook and runs all of it. Afterwards: no error on the page, none from the kernel, and nothing was fetched from outside."
-    page, errors, outside = browser.new_page(viewport=dict(width=1400, height=1000)), [], []
-    page.set_default_timeout(WAIT)
-    page.on('pageerror', lambda e: errors.append(str(e)))
-    page.on('request', lambda r: outside.append(r.url) if urlsplit(r.url).scheme in ('http', 'https', 'ws', 'wss') and urlsplit(r.url).hostname != '127.0.0.1' else None)
-    def open_and_run(name):
-        page.goto(lab(name))
-        page.locator('.jp-Notebook .jp-Cell').first.wait_for()
-        page.wait_for_function(CONNECTED)                # the indicator says idle before there is a connection
-        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")     # not awaited: that would block until the last cell
-        return page
-    yield open_and_run
-    page.screenshot(path=tmp_path/'page.png')
-    assert page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]').all_text_contents() == [], f'a cell wrote to stderr, see {tmp_path/"page.png"}'
-    page.close()
-    assert not errors and not outside, (errors, outside)
+def test_presses_while_the_kernel_is_busy(parts):
+    parts.evaluate('''strokes = []
+def slow(change):
+    import time
+    strokes.append(change['new']); time.sleep(.5)
+b.observe(slow, 'stroke')''')
+    for c in range(4): parts.click_patch((3,c), GRID, n=B)
+    parts.prints('sorted({tuple(at) for s in strokes for at in s})', [(3,c) for c in range(4)])
+    parts.evaluate("b.unobserve(slow, 'stroke')")
 
-# ---- what a hand and an eye do ----
+def test_heat_marks_and_line(parts):
+    grey = color(parts, (2,4), A)
+    with parts.changes('canvas', A): parts.evaluate("a.heat, a.heat_name = [i/23 for i in range(24)], 'surprise'")
+    dark, bright = color(parts, (0,1), A), color(parts, (3,5), A)
+    assert sum(dark) < sum(grey) < sum(bright), (dark, grey, bright)
+    legend = parts.widget('.vim-patch-line', 1).inner_text()
+    assert 'low' in legend and 'high: surprise' in legend, legend
+    with parts.changes('canvas', A): parts.evaluate('a.marks = [[2,4], [0,3]]')
+    with parts.changes('canvas', A): parts.evaluate('a.line = 2')
+    parts.screenshot('heat')
+    with parts.changes('canvas', A): parts.evaluate('a.heat, a.marks, a.line = [], [], -1')
+    assert color(parts, (2,4), A) == grey
 
-DIGEST = '''async i => { const a = await (await fetch(i.src)).arrayBuffer(), h = await crypto.subtle.digest('SHA-1', a); return a.byteLength + ':' + [...new Uint8Array(h)].join('.') }'''
+def test_still_keeps_its_place(parts):
+    still = parts.widget('img.vim-still')
+    assert still.get_attribute('alt') == 'a bar'
+    still.evaluate('e => { window.heights = []; new ResizeObserver(() => window.heights.push(e.getBoundingClientRect().height)).observe(e) }')
+    for i in range(5): parts.evaluate(f's.png = bar({200+i}, 40)')
+    parts.evaluate('s.png = bar(200, 80)')
+    parts.until(lambda: parts.pixels('img.vim-still')[23] == 80, 'the last picture')
+    heights = parts.page.evaluate('() => window.heights')
+    assert set(heights) == {40, 80}, f'the box was {heights} pixels high'
 
-class Picture:
-    "The n-th image widget of the page; `changes` waits until it shows something else than when last looked at."
-    def __init__(self, page, n=0):
-        self.img = page.locator('.jp-OutputArea img.widget-image').nth(n)
-        self.img.wait_for()
-        self.seen = self.now()
-    def now(self): return self.img.evaluate(DIGEST)
-    def changes(self, what):
-        end = time.monotonic() + WAIT/SECOND
-        while (now := self.now()) == self.seen:
-            assert time.monotonic() < end, f'{what} did not change the picture'
-            time.sleep(.05)
-        self.seen = now
+def test_all_of_it_is_named(parts): assert parts.axe() == []
 
-    def becomes(self, png, what):
-        "Waits until it shows these very bytes."
-        want, end = f'{len(png)}:{".".join(map(str, hashlib.sha1(png).digest()))}', time.monotonic() + WAIT/SECOND
-        while self.now() != want:
-            assert time.monotonic() < end, f'the picture is not the one of {what}'
-            time.sleep(.05)
+# ---- the harness itself must be able to fail ----
 
-def row(page, label): return page.locator('.jp-OutputArea .widget-inline-hbox', has=page.locator('.widget-label', has_text=re.compile(f'^{label}$')))
-
-def press(page, label, *keys):
-    row(page, label).locator('.noUi-handle').focus()
-    for k in keys: page.keyboard.press(k)
-
-def drag_slider(page, label, share):
-    "Take the handle of a slider to `share` of its length."
-    row(page, label).scroll_into_view_if_needed()
-    handle, track = row(page, label).locator('.noUi-handle').bounding_box(), row(page, label).locator('.noUi-target').bounding_box()
-    y = handle['y'] + handle['height']/2
-    page.mouse.move(handle['x'] + handle['width']/2, y); page.mouse.down()
-    page.mouse.move(track['x'] + track['width']*share, y, steps=8); page.mouse.up()
-
-def at_patch(page, place, grid):
-    "Where the middle of a patch is on the screen."
-    canvas = page.locator('.jp-OutputArea canvas.vim-patch-picker')
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    return box['x'] + (place[1]+.5)*box['width']/grid[1], box['y'] + (place[0]+.5)*box['height']/grid[0]
-
-@pytest.fixture(scope='module')
-def tokenizer():
-    from vim_nb.bundle import load_bundle
-    return load_bundle().tokenizer
-
-@pytest.fixture(scope='module')
-def codes(tokenizer):
-    "Codes of the example pictures: what the page must say."
-    from vim_nb.bundle import load_bundle
-    from vim_nb.widgets.codebook import encode_all
-    return encode_all(tokenizer, load_bundle().examples['image'])
-
-def says(page, text):
-    from playwright.sync_api import expect
-    expect(page.locator('.jp-OutputArea .jupyter-widgets', has_text=text).first).to_be_visible(timeout=WAIT)
-
-def reads(page, label, number):
-    from playwright.sync_api import expect
-    expect(row(page, label).locator('.widget-readout')).to_have_text(str(number), timeout=WAIT)
-
-# ---- the three notebooks ----
-
-def test_codebook(notebook, codes, tokenizer):
-    page, grid = notebook('20_codebook.ipynb'), codes.shape[1:]
-    page.locator('.jp-OutputArea canvas.vim-patch-picker').wait_for()
-    usage, patches = Picture(page, 0), Picture(page, 1)
-    i, r, c = next((i, r, c) for i, r, c in (codes[:1] != codes[0, grid[0]//2, grid[1]//2]).nonzero().tolist() if r+1 < grid[0] and codes[0, r, c] != codes[0, r+1, c])
-    page.mouse.click(*at_patch(page, (r, c), grid))                          # a click
-    says(page, f'Code {codes[0, r, c]}: ')
-    patches.changes('a click on a patch'); usage.changes('a click on a patch')
-    page.keyboard.press('ArrowDown')                                         # the picture has the focus
-    says(page, f'Code {codes[0, r+1, c]}: ')
-    patches.changes('an arrow key')
-    page.mouse.move(*at_patch(page, (r+1, c), grid)); page.mouse.down()      # a drag
-    page.mouse.move(*at_patch(page, (r, c), grid), steps=4); page.mouse.up()
-    says(page, f'Code {codes[0, r, c]}: ')
-    patches.changes('a drag over the picture')
-    press(page, 'Picture', 'ArrowRight', 'ArrowRight')                       # a slider by keyboard
-    reads(page, 'Picture', 2)
-    says(page, f'Code {codes[2, r, c]}: ')
-    drag_slider(page, 'Code', .9)                                            # and by mouse
-    code = int(row(page, 'Code').locator('.widget-readout').text_content())
-    assert code > .8*codes.max()
-    says(page, f'Code {code}')
-    from vim_nb.widgets.codebook import png_of, usage_figure
-    usage.becomes(png_of(usage_figure(codes, tokenizer.num_codes, code)), 'the function behind the slider')
-
-def test_reconstructions(notebook, codes, tmp_path):
-    page, grid = notebook('21_reconstructions.ipynb'), codes.shape[1:]
-    page.locator('.jp-OutputArea canvas.vim-patch-picker').wait_for()
-    table, swap = Picture(page, 0), Picture(page, 1)
-    press(page, 'First', 'ArrowRight')
-    table.changes('the slider of pictures')
-    middle = grid[0]//2, grid[1]//2
-    page.mouse.click(*at_patch(page, middle, grid))
-    reads(page, 'Code there', int(codes[(1, *middle)]))
-    swap.changes('a click on a patch')
-    drag_slider(page, 'Code there', .3)
-    swap.changes('another code')
-    def upload(path):
-        with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Your pictures').click()
-        chooser.value.set_files(path)
-    (tmp_path/'notes.png').write_bytes(b'no picture')
-    upload(tmp_path/'notes.png')
-    says(page, 'notes.png is not a picture')
-    from PIL import Image
-    Image.radial_gradient('L').save(tmp_path/'mine.png')
-    upload(tmp_path/'mine.png')
-    table.changes('a picture of one\'s own')
-    reads(page, 'First', 0)
-
-def test_samples(notebook):
-    page = notebook('22_samples.ipynb')
-    says(page, '10 pictures drawn')
-    grid = Picture(page)
-    def drawn(what):
-        grid.changes(what)
-        says(page, '10 pictures drawn')
-        grid.seen = grid.now()
-    page.locator('.jp-OutputArea .widget-dropdown select').select_option(index=2)
-    drawn('another class')
-    press(page, 'Seed', 'ArrowRight', 'ArrowRight')
-    reads(page, 'Seed', 2)
-    drawn('another seed')
-    drag_slider(page, 'Temperature', .25)
-    drawn('another temperature')
-    box = row(page, 'Top k').locator('input')
-    box.fill('-1'); box.press('Enter')
-    says(page, 'top_k=-1 is not a whole number, 0 or more')
-    assert grid.now() == grid.seen, 'a wish that makes no sense changed the picture'
-    box.fill('5'); box.press('Enter')
-    drawn('another top_k')
-    page.get_by_role('button', name='Draw').click()
-    says(page, 'drawing'); says(page, '10 pictures drawn')
-    assert grid.now() == grid.seen, 'the same wish gave another picture'
+def test_what_the_harness_finds(open_notebook):
+    page = open_notebook(["import ipywidgets; ipywidgets.HTML('<img src=\"data:,\"><button></button>')"]).run_all()
+    assert {f.split(' ')[0] for f in page.axe()} == {'image-alt', 'button-name'}
+    page.page.evaluate("() => fetch('http://example.org/x').catch(() => 0)")
+    assert page.outside == ['http://example.org/x']
+    with pytest.raises(AssertionError, match='ZeroDivisionError|division by zero'): page.evaluate('1/0')
+    page.page.evaluate("() => { setTimeout(() => { throw new Error('planted') }) }")
+    page.until(lambda: page.errors, 'the planted error')
+    with pytest.raises(AssertionError, match='planted.*example.org'): page.check()
+    page.errors.clear(); page.outside.clear()

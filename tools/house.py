@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 MAX_CELL, MEDIAN_CELL, MEDIAN_MODULE, MAX_MODULE, MAX_BYTES = 40, 11, 15, 250, 300_000      # lines, but for the last
-SHELF = {'widgets': 1, 'tutorials': 2, 'claims': 3, 'index': 4}   # what stands behind the numbered notebooks, in this order
+SHELF = {'widgets': 1, 'tutorials': 2, 'claims': 3, 'explorer': 3, 'index': 4}   # what stands behind the numbered notebooks, in this order
 PRINTS = {'cli', 'console'}                                                  # a console command prints
 
 # ---- notebooks ----
@@ -158,12 +158,13 @@ def cells_are_small(p):
     return res
 
 def definitions_are_used(p):
-    "Every exported definition is followed by a code cell that uses it."
+    "Every exported definition is followed by a code cell that uses it; a class whose methods are patched in by the cells behind it is shown after the last of them."
     res = []
     for n in p.notebooks:
         cells = n.code_cells
         for i, c in enumerate(cells):
-            if not c.exported or not (names := c.definitions): continue
+            if not c.exported or not (names := c.definitions) or i and _patches_methods(c) and cells[i-1].exported and cells[i-1].definitions: continue
+            while i+1 < len(cells) and cells[i+1].exported and _patches_methods(cells[i+1]): i, names = i+1, [*names, *cells[i+1].definitions]
             here, nxt, *more = f'{n.name}: {", ".join(names)}', *cells[i+1:i+3], None, None
             if nxt is not None and nxt.exported and not (i and cells[i-1].exported and cells[i-1].definitions) and more[0] is not None and not more[0].exported:
                 used = any(o.uses(x) for o in (nxt, more[0]) for x in names)      # a pair (write and read, a tuple and who gives it), then one cell that shows both
@@ -172,6 +173,10 @@ def definitions_are_used(p):
             else: used = _is_patch(c) or any(nxt.uses(x) for x in names)
             if not used: res.append(f'{here}: the next code cell does not use it')
     return res
+
+def _patches_methods(c):
+    "A cell of nothing but `@patch` functions."
+    return all(isinstance(n, ast.FunctionDef) and any(getattr(d, 'id', getattr(getattr(d, 'func', None), 'id', None)) == 'patch' for d in n.decorator_list) for n in c.tree.body)
 
 def _is_patch(c):
     "A cell that patches only dunder methods: they are used without being named."
