@@ -1,8 +1,8 @@
 "The notebooks go through nbdev's processing for the site, as far as that is possible without Quarto; what the pages link to is there; pictures have words."
-import json, os, re, shutil, subprocess, sys, unicodedata
+import ast, json, os, re, shutil, subprocess, sys, unicodedata
 from pathlib import Path
 import nbformat, pytest
-import docs_fresh, llms
+import docs_fresh, llms, notebooks
 from conftest import ROOT
 from house import Project
 
@@ -115,6 +115,21 @@ def test_no_page_shows_an_error(site):
         for c in nb['cells']:
             for o in c.get('outputs', []): assert o['output_type'] != 'error' and 'Traceback' not in json.dumps(o), f'{name}: {"".join(c["source"])[:80]}'
 
+def broken_cells(pages):
+    "Code cells that are no Python on the page, though they are in the notebook: nbdev takes lines away that begin with %."
+    res = []
+    for name, nb in pages.items():
+        for c in nb['cells']:
+            if c['cell_type'] != 'code': continue
+            try: compile(re.sub(r'^(\s*)!.*$', r'\1pass', ''.join(c['source']), flags=re.M), name, 'exec', flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            except SyntaxError as e: res.append(f'{name}: {e}: {"".join(c["source"])[:80]!r}')
+    return res
+
+def test_cells_are_python_on_the_page(site):
+    assert not (bad := broken_cells(pages_of(site))), '\n'.join(bad)
+    cell = lambda s: {'toy': {'cells': [{'cell_type': 'code', 'source': s}]}}
+    assert broken_cells(cell('if True:\n')) and not broken_cells(cell('if True:\n    !pip install a'))
+
 # ---- pictures have words ----
 
 def without_words(n):
@@ -126,15 +141,9 @@ def without_words(n):
         elif not re.search(r'^#\s*\|\s*fig-alt:\s*"[^"].+"\s*$', c.source, re.M): res.append(f'{n.name}: no #| fig-alt: "..." in the cell {c.code.strip().splitlines()[0][:60]!r}')
     return res
 
-OWED = set("""00a_pictures 01a_metrics 02_layers 04a_cnnvqgan 06b_recipe 07_train 08_stage1 08a_health 08b_classifier 08c_judge 09_tokens 10_transformer 11_stage2
-    12c_rejection 12d_draw 12e_likelihood 13_sample 13a_complete 13b_features 14_eval 15a_study 18_cli widgets/20_codebook widgets/21_reconstructions widgets/22_samples
-    tutorials/photographs index""".split())      # notebooks that still owe some: shorten this list, never add to it
-
 def test_pictures_have_words():
-    owing = {n.name: bad for n in PROJECT.notebooks if (bad := without_words(n))}
-    new = [o for k,bad in owing.items() if k not in OWED for o in bad]
-    assert not new, f'{len(new)} pictures that not everybody can see:\n' + '\n'.join(new)
-    assert not (paid := sorted(OWED - set(owing))), f'{paid} have words for all of their pictures: take them off OWED'
+    bad = [o for n in PROJECT.notebooks for o in without_words(n)]
+    assert not bad, f'{len(bad)} pictures that not everybody can see:\n' + '\n'.join(bad)
 
 def test_missing_words_are_seen(tmp_path):
     picture = {'output_type': 'display_data', 'metadata': {}, 'data': {'image/png': 'x'}}
@@ -145,6 +154,29 @@ def test_missing_words_are_seen(tmp_path):
         return without_words(Project(tmp_path).notebooks[0])
     assert len(first('show()')) == 2 and len(first('#| fig-alt: ""\nshow()')) == 2
     assert len(first('#| fig-alt: "A disc."\nshow()')) == 1
+
+# ---- every notebook shows something, and is light ----
+
+def test_notebooks_show_something(): assert not (bad := notebooks.complaints(PROJECT)), '\n'.join(bad)
+
+def test_heavy_and_empty_notebooks_are_seen(tmp_path):
+    (tmp_path/'settings.ini').write_text('[DEFAULT]\ntst_flags = slow\n')
+    (tmp_path/'nbs').mkdir()
+    def said(*sources, outputs=(), text='# A'):
+        cells = [{'cell_type': 'markdown', 'source': text}] + [{'cell_type': 'code', 'source': s, 'outputs': list(outputs)} for s in sources]
+        (tmp_path/'nbs'/'00_a.ipynb').write_text(json.dumps({'cells': cells}))
+        return notebooks.complaints(Project(tmp_path))
+    assert said() == said('import os') == said('#| export\nx = 1') == said('#| hide\nshow()') == said('#| slow\nshow()') == ['00_a: neither a picture nor an example that is run']
+    assert said(text='[![badge](a.svg)](b)') == said()
+    assert not said('show()') and not said(text='![a disc](a.png)')
+    assert not said('#| slow\nshow()', outputs=[{'data': {'image/png': 'x'}}])
+    assert said('show()', text='a'*400_000) == ['00_a: 400 KB (at most 300)']
+
+def test_tutorials_say_what_they_cost():
+    "In the title or the lines below it."
+    for n in (n for n in PROJECT.notebooks if n.name.startswith('tutorials/')):
+        begin = ' '.join([c.source for c in n.cells if c.kind == 'markdown'][:2])
+        assert re.search(r'\b(second|minute|hour)s?\b', begin), f'{n.name} does not say how long it takes'
 
 # ---- the pages about the whole ----
 

@@ -14,7 +14,10 @@ def page(notebook):
     nb.cells = [c for c in nb.cells if not re.search(r'^#\s*\|\s*hide\b', c.source, re.M)]
     if nb.cells and nb.cells[0].cell_type == 'raw' or nb.cells[0].source.startswith('---'): nb.cells = nb.cells[1:]    # the YAML header
     nb.metadata.setdefault('language_info', {'name': 'python'})
+    words = []   # of the pictures, in their order
     for c in nb.cells:
+        said = re.search(r'^#\s*\|\s*fig-alt:\s*"(.+)"\s*$', c.source, re.M)
+        words += [said[1] if said else 'what the cell above draws' for o in c.get('outputs', []) if 'image/png' in o.get('data', {})]
         if c.cell_type == 'markdown': c.source = re.sub(r'(\]\()(?![a-z]+:|#)', r'\1nbs/', c.source)     # links are relative to nbs/
         c.source = re.sub(r'^#\s*\|.*\n?', '', c.source, flags=re.M)
         for data in (o.get('data', {}) for o in c.get('outputs', [])):
@@ -24,7 +27,7 @@ def page(notebook):
     pictures = {}
     for i, (name, data) in enumerate(sorted(resources.get('outputs', {}).items(), key=lambda o: text.find(o[0]))):
         new = f'{FOLDER}/picture_{i+1}{Path(name).suffix}'
-        text, pictures[new] = text.replace(f'![png]({name})', f'![what the cell above draws]({new})'), data
+        text, pictures[new] = text.replace(f'![png]({name})', f'![{words[i]}]({new})'), data
     text = re.sub(r'[ \t]+$', '', text, flags=re.M)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n', pictures
 

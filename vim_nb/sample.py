@@ -215,7 +215,7 @@ def generate(
     dtype:torch.dtype=None, # of weights and cache; None: as the bundle is loaded, float32
     progress:bool=True,     # show a bar
     stream:bool=False,      # give an iterator of snapshots, row by row, instead of the last one
-    weights:str=None,       # of the prior: "fp32" is exact, "bf16" and "int8" are smaller and lossy; None: as precise as `dtype`
+    weights:str=None,       # of the prior: "fp32" is exact, "fp16", "bf16" and "int8" are smaller and lossy; None: as precise as `dtype`
     reject=None,            # who rejects bad candidates: True for the bundle's own classifier, a `Classifier` or the folder of one; None: nobody
     accept:float=None,      # share of the candidates that is kept, in (0,1]; None: what the card says, or half
     given:Tensor=None,      # codes that are fixed, `(n, h, w)` int64, -1 where they are to be drawn: those of a stopped call, say
