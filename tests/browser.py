@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-WAIT = 60                                             # seconds, for what takes two on an idle machine
+WAIT = int(os.environ.get('VIM_NB_WAIT', 60))            # seconds, for what takes two on an idle machine
 OUTPUT = '.jp-OutputArea-output'
 
 # ---- a browser ----
