@@ -17,7 +17,7 @@ CUTS = {                       # test -> (file, line that holds this, ...): the 
         ('test_another_picture', 'chooser.py', 'self.slider.observe('), ('test_uploads', 'chooser.py', 'self.upload.observe('),
         ('test_another_picture', 'reconstructions.py', 'self.chooser.observe('), ('test_dear_codes', 'reconstructions.py', 'self.dear.observe('),
         ('test_brightest', 'reconstructions.py', 'self.top.observe('), ('test_beside', 'reconstructions.py', 'self.beside.observe('),
-        ('test_linked_dividers', 'reconstructions.py', 'self.link = ipywidgets.jslink('), ('test_wipe', 'wipe.js', "frame.addEventListener('keydown'"),
+        ('test_beside or test_linked_dividers', 'reconstructions.py', 'self.link = ipywidgets.jslink('), ('test_wipe', 'wipe.js', "frame.addEventListener('keydown'"),
         ('test_wipe', 'wipe.js', "frame.addEventListener('pointerdown'"), ('test_next_picture_to_paint', 'paint.py', 'self.chooser.observe('),
         ('test_paint_by_mouse', 'paint.py', "self.picker.observe(lambda _: self.stroke()"), ('test_paint_by_keyboard', 'paint.py', "self.picker.observe(lambda _: self.stroke()"),
         ('test_take', 'paint.py', 'self.picker.observe(lambda _: self.take()'), ('test_take', 'paint.py', 'self.tool.observe('),
@@ -29,7 +29,7 @@ CUTS = {                       # test -> (file, line that holds this, ...): the 
         ('test_lock_and_shuffle', 'knobs.py', 'self.shuffle.on_click('), ('test_chip_by_keyboard', 'sampler.py', 'self.knobs.observe('), ('test_dial_by_keyboard', 'dial.js', "input.addEventListener('change'"),
         ('test_again_keeps', 'sampler.py', 'self.button.on_click('), ('test_stop_midway', 'sampler.py', 'self.stop.on_click('), ('test_real_picture', 'sampler.py', 'widget.observe('),
         ('test_pin', 'sampler.py', 'widget.observe('), ('test_heat_map', 'sampler.py', 'self.source.observe('), ('test_heat_map', 'sampler.py', 'self.heat.observe('),
-        ('test_again_keeps', 'sampler.py', 'self.picker.observe('), ('test_vary_a_knob', 'sampler.py', 'self.knob.observe('), ('test_heat_map', 'sampler.py', 'self.grid.observe(')]}
+        ('test_again_keeps', 'sampler.py', 'self.picker.observe('), ('test_vary_a_knob', 'sampler.py', 'self.knob.observe('), ('test_pin', 'sampler.py', 'self.grid.observe(')]}
 CASES = [(kind, *cut) for kind, cuts in CUTS.items() for cut in cuts]
 
 def cut(text, call):

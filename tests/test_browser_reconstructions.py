@@ -65,6 +65,8 @@ def test_wipe(viewer):
     viewer.keys('Home'); assert where()[0] == '0'
     viewer.keys('End', 'ArrowLeft'); assert where()[0] == '98'
     box = frame.bounding_box()
+    viewer.page.mouse.click(box['x'] + box['width']*.75, box['y'] + 20)          # a press is enough
+    assert where()[0] == '75'
     viewer.page.mouse.move(box['x'] + box['width']*.9, box['y'] + 20); viewer.page.mouse.down()
     viewer.page.mouse.move(box['x'] + box['width']*.25, box['y'] + 40, steps=5); viewer.page.mouse.up()
     assert where()[0] == '25'

@@ -39,7 +39,9 @@ def grid(**knobs): return png_of(generate(10, progress=False, **knobs).grid(colu
 
 @pytest.fixture(scope='module')
 def page(browser, lab, tmp_path_factory):
-    with opened(browser, lab, CELLS, tmp_path_factory.mktemp('shots')) as p: yield p.run_all()
+    with opened(browser, lab, CELLS, tmp_path_factory.mktemp('shots')) as p:
+        p.run_all().prints('"drawn" in sampler.work.said.value and sampler.inside.source.subject is not None', True)
+        yield p
 
 def control(page, name): return page.page.locator(OUTPUT).get_by_label(name, exact=True)
 def press(page, text, n=0): page.page.locator(f'{OUTPUT} button', has_text=text).nth(n).click()
@@ -123,6 +125,8 @@ def test_heat_map(page):
     with page.changes('canvas.vim-patch-picker', 1): control(page, 'Map: how likely each code is').check()
 
 def test_pin(page):
+    page.click_patch((1,2), GRID)
+    page.prints('sampler.inside.source.subject.place', 7)
     control(page, 'Pin it: new drawings leave it here').check()
     page.click_patch((0,1), GRID)
     page.prints('sampler.grid.chosen', (0,1))
@@ -141,22 +145,25 @@ def test_again_keeps_the_rows_above(page):
     again(page)
 
 def test_vary_a_knob(page):
+    page.click_patch((3,0), CODES, n=1)
     control(page, 'Vary').select_option('temperature')
     page.until(lambda: control(page, 'How many').is_disabled(), 'the number of completions to be out of reach')
-    with page.changes('img.vim-still'): press(page, 'Draw again')
+    press(page, 'Draw again')
+    page.prints("'temperature=v' in sampler.again.work.text", True)
     again(page)
-    assert 'temperature=v' in page.evaluate('print(sampler.again.work.text)')
-    assert 'temperature varies: 0.25' in page.widget('img.vim-still').get_attribute('alt')
+    page.until(lambda: 'temperature varies: 0.25' in page.widget('img.vim-still').get_attribute('alt'), 'the words for the strip')
 
 def test_real_picture(page):
     control(page, 'Look into').select_option('a test picture')
     number = control(page, 'Test picture, as a number')
     with page.changes('canvas.vim-patch-picker', 1): number.fill('12'); number.press('Enter')
     page.prints('torch.equal(sampler.inside.source.subject.image, sampler.bundle.examples["image"][12])', True)
+    page.click_patch((3,0), CODES, n=1)
+    page.prints('sampler.inside.picker.line', 3)
     control(page, 'Vary').select_option('chance')
-    with page.changes('img.vim-still'): press(page, 'Draw again')
+    press(page, 'Draw again')
+    page.prints("'complete(picture, rows=3, n=4' in sampler.again.work.text", True)
     again(page)
-    assert 'complete(picture, rows=3, n=4' in page.evaluate('print(sampler.again.work.text)')
 
 def test_save(page):
     with page.page.expect_download() as saved: page.page.locator(f'{OUTPUT} a[download="samples.png"]').click()
