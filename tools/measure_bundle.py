@@ -17,7 +17,7 @@ import vim_nb
 from vim_nb.bundle import find_bundle, load_bundle
 from vim_nb.classifier import Classifier, agreement, load_classifier, predict, save_classifier
 from vim_nb.codebook import codebook_usage, perplexity
-from vim_nb.core import content_hash, eval_mode, generator, read_json, write_json
+from vim_nb.core import content_hash, generator, read_json, write_json
 from vim_nb.data import load_images
 from vim_nb.eval import ball_radius, frechet_distance, share_inside
 from vim_nb.features import features_of
@@ -25,6 +25,7 @@ from vim_nb.judge import ClassifierTask, classifier_recipes
 from vim_nb.metrics import psnr, usage_by_window
 from vim_nb.sample import SampleSettings, generate
 from vim_nb.stage2 import validate
+from vim_nb.tokenizers import decode_all, encode_all
 from vim_nb.tokens import tokenize, tokenizer_hash
 from vim_nb.train import Run
 
@@ -78,12 +79,6 @@ def tokenizer_numbers(tokenizer, images, codes, decoded):
     K,tokens = tokenizer.num_codes,codes[0].numel()
     return {**out, 'num_codes': K, 'tokens_per_picture': tokens, 'usage': usage_by_window(codes, K, WINDOW), 'usage_window_pictures': WINDOW,
             'usage_window_tokens': WINDOW*tokens, 'usage_whole_test': codebook_usage(codes, K), 'perplexity_whole_test': perplexity(codes, K)}
-
-def decode_all(tokenizer, codes):
-    with eval_mode(tokenizer): return torch.cat([tokenizer.decode(c) for c in codes.split(250)])
-
-def encode_all(tokenizer, images):
-    with eval_mode(tokenizer): return torch.cat([tokenizer.encode(x) for x in images.split(250)])
 
 def draw(bundle, args, settings):
     return generate(args.samples, model=bundle, settings=settings, seed=args.seed, batch_size=args.batch_size, device='cpu', progress=False)

@@ -12,12 +12,11 @@ import math, re
 import torch
 from dataclasses import dataclass, replace
 from torch import Tensor
-from torch.nn import functional as F
 from ..bundle import Bundle
-from ..core import device_of, eval_mode
 from ..filters import noise
 from ..sample import Samples, choose_settings, labels_for, ready, snapshots
 from ..tokenizers import encode_all
+from .reconstructions import code_odds
 
 # %% ../../nbs/widgets/22_samples.ipynb #01723d72
 @dataclass(frozen=True)
@@ -137,13 +136,8 @@ def surprisal(
 )->tuple[Tensor,Tensor]: # bits, `(h, w)` float32, nan where nothing is drawn; how many codes are likelier, `(h, w)` int64; ValueError without a prior
     "What the prior says about every code, teacher-forced; no temperature, no guidance."
     if bundle.prior is None: raise ValueError('the bundle has a tokenizer but no prior, so nobody knows how likely its codes are: train one with vim_train_prior')
-    device = device_of(bundle.prior)
-    read,labels = codes.clamp_min(0).to(device),None if label is None else torch.tensor([label], device=device)
-    with eval_mode(bundle.prior): logits = bundle.prior(read[None], labels)[0].float()
-    own = read.flatten()
-    bits = F.cross_entropy(logits, own, reduction='none')/math.log(2)
-    likelier = (logits > logits.gather(1, own[:,None])).sum(1)
-    return bits.view(codes.shape).cpu().where(codes >= 0, math.nan), likelier.view(codes.shape).cpu()
+    bits,likelier = code_odds(bundle.prior, codes.clamp_min(0), label)
+    return bits.where(codes >= 0, math.nan), likelier
 
 # %% ../../nbs/widgets/22_samples.ipynb #1e31a711
 def heat_of(
