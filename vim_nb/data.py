@@ -17,7 +17,8 @@ from torch import Tensor
 from .core import content_hash, generator
 from .named import named_sets, named_square, open_named
 from .pictures import Augment, as_size, augmentations, augmented, fit, height_width
-from .sources import Source, find_source, hub_rows, kept, open_folder, open_rows, parquet_rows, pixel_source, stack_pixels, stream_rows
+from .sources import Source, kept, open_folder, pixel_source, stack_pixels
+from .tables import find_source, hub_rows, open_rows, parquet_rows, stream_rows
 
 # %% ../nbs/01_data.ipynb #edb7398e
 class ImageDataset:

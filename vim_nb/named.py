@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from .core import atomic_write, content_hash, load_tensors, save_tensors
 from .pictures import height_width, pixel_hash
-from .sources import Opened, find_columns, hub_rows, parquet_rows, pixel_source, row_picture, stack_pixels
+from .sources import Opened, pixel_source, stack_pixels
+from .tables import find_columns, hub_rows, parquet_rows, row_picture
 
 # %% ../nbs/00c_named.ipynb #933f5d46
 @dataclass(frozen=True)
