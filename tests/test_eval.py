@@ -5,7 +5,8 @@ import numpy as np
 import pytest, torch
 from torch import nn
 from conftest import ROOT
-from vim_nb.core import content_hash, generator, load_tensors, save_tensors
+from vim_nb.core import content_hash, generator
+from vim_nb.weights import load_tensors, save_tensors
 from vim_nb.data import load_images
 from vim_nb.eval import covariance_root, density_coverage, frechet_distance, inception_score, kernel_distance, nearest_neighbours, precision_recall
 from vim_nb import features as module
@@ -133,7 +134,8 @@ def test_memory_does_not_grow():
 TWO = '''
 import sys, torch
 import torch.distributed as dist
-from vim_nb.core import generator, save_tensors
+from vim_nb.core import generator
+from vim_nb.weights import save_tensors
 from vim_nb.moments import Moments, over_processes
 rank = int(sys.argv[1])
 dist.init_process_group('gloo', init_method='file://'+sys.argv[2], rank=rank, world_size=2)

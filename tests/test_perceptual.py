@@ -2,7 +2,8 @@
 import fcntl, hashlib, io, os, subprocess, sys, tarfile
 import pytest, torch
 from conftest import ROOT
-from vim_nb.core import load_tensors, read_json, save_tensors
+from vim_nb.core import read_json
+from vim_nb.weights import load_tensors, save_tensors
 from vim_nb.perceptual import Perceptual, VGG16Features, keep_lpips, load_lpips, lpips_file, lpips_hash, vgg16_blocks
 import offline_weights
 from record_lpips import convolutions, pairs

@@ -74,7 +74,7 @@ def test_a_damaged_report_says_so(tmp_path):
 def test_the_card_has_the_figures_of_the_report():
     "Every figure that the default bundle's card states is the one in results/default_report.json, which was measured on these weights with these settings."
     from vim_nb.bundle import find_bundle, load_bundle
-    from vim_nb.core import config_to_dict
+    from vim_nb.weights import config_to_dict
     from vim_nb.filters import choose_settings
     from vim_nb.measure import card_figures, load_table
     from vim_nb.sampled import whose

@@ -5,7 +5,7 @@ import numpy as np
 import pytest, torch
 from torch.nn import functional as F
 from vim_nb.bundle import load_bundle
-from vim_nb.core import config_from_dict, config_to_dict
+from vim_nb.weights import config_from_dict, config_to_dict
 from vim_nb.layers import rope_2d, rotate
 from vim_nb.transformer import KVCache, VIM, VIMConfig
 

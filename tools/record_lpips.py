@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from vim_nb.bundle import load_bundle
-from vim_nb.core import content_hash, generator, load_tensors, write_json
+from vim_nb.core import content_hash, generator, write_json
+from vim_nb.weights import load_tensors
 from vim_nb.perceptual import lpips_file, lpips_state, scene, spoil
 
 out = Path(__file__).resolve().parent.parent/'results'/'lpips_recorded.json'

@@ -19,7 +19,8 @@ from measure_bundle import compare, decode_all, floor_of, say, train_judge
 import vim_nb
 from vim_nb.bundle import find_bundle, load_bundle
 from vim_nb.classifier import load_classifier, predict
-from vim_nb.core import content_hash, load_tensors, read_json, save_tensors, write_json
+from vim_nb.core import content_hash, read_json, write_json
+from vim_nb.weights import load_tensors, save_tensors
 from vim_nb.data import load_images
 from vim_nb.eval import ball_radius
 from vim_nb.features import features_of

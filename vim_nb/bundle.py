@@ -15,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from torch import nn
 from .classifier import Classifier, ClassifierConfig
-from .core import atomic_folder, config_from_dict, config_to_dict, content_hash, load_state, load_tensors
-from .core import num_parameters, read_json, save_tensors, write_json
+from .core import atomic_folder, content_hash, num_parameters, read_json, write_json
+from .weights import config_from_dict, config_to_dict, load_state, load_tensors, save_tensors
 from .quantizers import quantizer_kinds
 from .tokenizers import tokenizer_kinds
 from .transformer import VIM, VIMConfig

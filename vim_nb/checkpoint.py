@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from .core import atomic_folder, atomic_write, beside, content_hash, read_json, save_tensors, write_json
+from .core import atomic_folder, atomic_write, beside, content_hash, read_json, write_json
+from .weights import save_tensors
 try: import fcntl
 except ImportError: fcntl = None   # Windows has no such locks
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .core import (atomic_folder, content_hash, eval_mode, load_state, load_tensors, num_parameters, read_json,
-                         save_tensors, write_json)
+from .core import atomic_folder, content_hash, eval_mode, num_parameters, read_json, write_json
+from .weights import load_state, load_tensors, save_tensors
 
 # %% ../nbs/08b_classifier.ipynb #7ad02003
 class Residual(nn.Module):

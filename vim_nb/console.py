@@ -71,7 +71,7 @@ def open_run(
 ):               # a `Run`
     "A new run, or with `resume` the one in `folder`."
     from vim_nb.checkpoint import checkpoints
-    from vim_nb.core import config_to_dict
+    from vim_nb.weights import config_to_dict
     from vim_nb.machine import make_accelerator
     from vim_nb.train import Run
     found,how = checkpoints(folder),dict(workers=workers, accelerator=make_accelerator(log_with, folder), compile=compile)
@@ -205,7 +205,7 @@ def prior_task(
     "The prior that a command line describes."
     from dataclasses import replace
     from vim_nb.bundle import load_bundle
-    from vim_nb.core import load_state
+    from vim_nb.weights import load_state
     from vim_nb.machine import fresh
     from vim_nb.stage2 import PriorTask, prior_for
     from vim_nb.transformer import VIM, vim_sizes

@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['generator', 'eval_mode', 'num_parameters', 'device_of', 'default_device', 'caption_font', 'fit_text', 'to_pixels',
-           'show_images', 'beside', 'atomic_write', 'atomic_folder', 'content_hash', 'write_json', 'read_json',
-           'save_tensors', 'load_tensors', 'load_state', 'config_to_dict', 'config_from_dict']
+           'show_images', 'beside', 'atomic_write', 'atomic_folder', 'printable', 'content_hash', 'write_json',
+           'existing_file', 'parse_json', 'read_json']
 
 # %% ../nbs/00_core.ipynb #4f86e36f
-import ctypes, hashlib, json, math, operator, os, secrets, shutil, sys, types, typing
+import ctypes, hashlib, json, math, operator, os, secrets, shutil, sys, unicodedata
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -176,6 +175,15 @@ def atomic_folder(
         shutil.rmtree(new, ignore_errors=True)
         if path.exists(): shutil.rmtree(old, ignore_errors=True)
 
+# %% ../nbs/00_core.ipynb #dd752455
+def printable(
+    text,         # anything; what is not a string is turned into one
+    keep:str='',  # control characters that may stay, such as a newline
+)->str:           # the same for the eye, harmless to a terminal
+    "`text` with control characters, bidirectional overrides and lone surrogates escaped."
+    safe = lambda c: c in keep or c in '\u200c\u200d' or unicodedata.category(c) not in ('Cc','Cf','Cs','Zl','Zp')
+    return ''.join(c if safe(c) else c.encode('unicode_escape').decode() for c in str(text))
+
 # %% ../nbs/00_core.ipynb #d3d3dcb8
 def _feed(h, x):
     "Give what `x` contains to the hash `h`."
@@ -209,102 +217,47 @@ def write_json(
     with atomic_write(path) as p: p.write_text(text+'\n', encoding='utf-8')
 
 # %% ../nbs/00_core.ipynb #a12b6bc1
-def _existing(path, what):
-    "`path`, if there is a file."
+def existing_file(
+    path:Path, # where it should be
+    what:str,  # what it is, for the error: "model card"
+)->Path:       # `path`
+    "`path`, if there is a file; FileNotFoundError otherwise."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'no {what} at {path}')
     return path
 
 # %% ../nbs/00_core.ipynb #be9df6a9
+def _finite(text):
+    "A float, if JSON has it."
+    if not math.isfinite(x := float(text)): raise ValueError(f'{text} is not a finite number')
+    return x
+
+def _unique(pairs):
+    "A dict, if no key comes twice."
+    d = dict(pairs)
+    if len(d) < len(pairs): raise ValueError('a key occurs twice in one object')
+    return d
+
+def parse_json(
+    text:str,  # JSON
+    depth:int=64, # levels of lists and dicts, at most
+):             # dicts, lists, strings, finite numbers, booleans, None
+    "What `text` says; ValueError when it is no JSON, or nested deeper than `depth`."
+    try: obj = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique)
+    except RecursionError: raise ValueError(f'lists and objects are nested deeper than {depth} levels') from None
+    if '\\ud' in text.lower(): json.dumps(obj, ensure_ascii=False).encode()   # half of a surrogate pair is no character
+    level = [obj]
+    for _ in range(depth):
+        level = [v for o in level if isinstance(o, (dict,list)) for v in (o.values() if isinstance(o, dict) else o)]
+        if not level: return obj
+    raise ValueError(f'lists and objects are nested deeper than {depth} levels')
+
+# %% ../nbs/00_core.ipynb #6f6f9aae
 def read_json(
     path:Path,       # file to read
     what:str='file', # what it is, for the error: "model card"
 ):                   # what was written
     "Read JSON; FileNotFoundError when the file is missing, ValueError when it is damaged, both with its name."
-    path = _existing(path, what)
-    try: return json.loads(path.read_text(encoding='utf-8'))
+    path = existing_file(path, what)
+    try: return parse_json(path.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f'{what} {path} is damaged: {e}; restore it or make it again') from None
-
-# %% ../nbs/00_core.ipynb #2155c979
-def save_tensors(
-    path:Path,    # file to write or replace
-    tensors:dict, # name -> Tensor, on any device
-):
-    "Write tensors as safetensors, whole or not at all."
-    from safetensors.torch import save_file
-    tensors = {k: v.detach().to('cpu', copy=True).contiguous() for k,v in tensors.items()}
-    with atomic_write(path) as p: save_file(tensors, p)
-
-# %% ../nbs/00_core.ipynb #fbe0dc93
-def load_tensors(
-    path:Path,          # a safetensors file
-    what:str='weights', # what it is, for the error
-)->dict:                # name -> Tensor on the CPU
-    "Read safetensors; FileNotFoundError when the file is missing, ValueError when it is damaged, both with its name."
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    path = _existing(path, what)
-    try: return load_file(path)
-    except SafetensorError as e: raise ValueError(f'{what} {path} is damaged: {e}; restore it or make it again') from None
-
-# %% ../nbs/00_core.ipynb #bcf8d75a
-def load_state(
-    module:nn.Module,   # what the tensors are for; changed in place
-    tensors:dict,       # name -> Tensor, as `module.state_dict()` would give
-    what:str='weights', # what they are, for the error
-)->nn.Module:           # `module`
-    "Put `tensors` into `module`; ValueError with the names when any is missing, unexpected or of another shape."
-    own = module.state_dict()
-    wrong = {'missing': [k for k in own if k not in tensors], 'unexpected': [k for k in tensors if k not in own],
-             'of another shape': [f'{k} {tuple(tensors[k].shape)}, wanted {tuple(v.shape)}' for k,v in own.items()
-                                  if k in tensors and tensors[k].shape != v.shape]}
-    said = [f'{len(v)} {k} ({"; ".join(v[:3])}{" ..." if len(v)>3 else ""})' for k,v in wrong.items() if v]
-    if said: raise ValueError(f'{what} do not fit {type(module).__name__}: {", ".join(said)}')
-    module.load_state_dict(tensors)
-    return module
-
-# %% ../nbs/00_core.ipynb #d6aa1d04
-def config_to_dict(
-    config, # a dataclass instance; fields hold numbers, strings, None, dicts, tuples or dataclasses
-)->dict:    # the same as JSON has it
-    "`config` as dicts and lists, every field written out."
-    plain = lambda x: (config_to_dict(x) if is_dataclass(x) else [plain(o) for o in x] if isinstance(x, (tuple,list))
-                       else {k: plain(v) for k,v in x.items()} if isinstance(x, dict) else x)
-    return {f.name: plain(getattr(config, f.name)) for f in fields(config)}
-
-# %% ../nbs/00_core.ipynb #94522140
-def _restore(
-    kind, # the declared type: int, str|None, tuple[int,int], a dataclass ...
-    x,    # what JSON had
-    name, # where it stands, for the error
-):
-    "`x` as `kind` would have it."
-    origin,args = typing.get_origin(kind),typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if x is None and type(None) in args: return None
-        return _restore(next(a for a in args if a is not type(None)), x, name)
-    if is_dataclass(kind): return config_from_dict(kind, x, name)
-    if kind is tuple or origin is tuple:
-        if not isinstance(x, (list,tuple)): raise ValueError(f'{name} is {x!r}, wanted a list')
-        each = list(args[:1])*len(x) if args[1:] == (...,) else list(args) or [object]*len(x)
-        if len(each) != len(x): raise ValueError(f'{name} has {len(x)} items, wanted {len(each)}')
-        return tuple(_restore(k, o, name) for k,o in zip(each, x))
-    allowed = (int,float) if kind is float else kind if kind in (int,str,bool) else object
-    if not isinstance(x, allowed) or (isinstance(x, bool) and kind in (int,float)): raise ValueError(f'{name} is {x!r}, wanted {kind.__name__}')
-    return x
-
-# %% ../nbs/00_core.ipynb #a4b597e5
-def config_from_dict(
-    cls,       # the dataclass that is wanted
-    d:dict,    # what `config_to_dict` gave, perhaps by way of JSON
-    name='',   # where it stands, for the error; by default the name of `cls`
-):             # an instance of `cls`
-    "The config that `d` describes; ValueError names unknown keys, missing ones without a default, and values of a wrong type."
-    name = name or cls.__name__
-    if not isinstance(d, dict): raise ValueError(f'{name} is {d!r}, wanted a dict')
-    known = [f.name for f in fields(cls)]
-    needed = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
-    for word,keys in (('unknown', [k for k in d if k not in known]), ('missing', [k for k in needed if k not in d])):
-        if keys: raise ValueError(f'{name} has {word} keys {", ".join(map(str, keys))}; it takes {", ".join(known)}')
-    hints = typing.get_type_hints(cls)
-    return cls(**{k: _restore(hints[k], v, f'{name}.{k}') for k,v in d.items()})

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from .classifier import Classifier, load_classifier
-from .core import content_hash, device_of, eval_mode, load_state
+from .core import content_hash, device_of, eval_mode
+from .weights import load_state
 from .named import data_home
 from .perceptual import find_weights, load_lpips, read_weights
 from .vitvqgan import check_images

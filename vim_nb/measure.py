@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from .core import config_from_dict, config_to_dict, read_json, write_json
+from .core import read_json, write_json
+from .weights import config_from_dict, config_to_dict
 
 # %% ../nbs/14a_measure.ipynb #91f43032
 task_splits = {'generation': ('train',), 'reconstruction': ('validation','test'), 'likelihood': ('validation','test')}   # of the reference

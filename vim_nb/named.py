@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from .core import atomic_write, content_hash, load_tensors, save_tensors
+from .core import atomic_write, content_hash
+from .weights import load_tensors, save_tensors
 from .pictures import height_width, pixel_hash
 from .sources import Opened, pixel_source, stack_pixels
 from .tables import find_columns, hub_rows, parquet_rows, row_picture

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .core import content_hash, generator, load_state, load_tensors, save_tensors
+from .core import content_hash, generator
+from .weights import load_state, load_tensors, save_tensors
 from .metrics import same_shape
 from .named import data_home
 from .vitvqgan import check_images

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from .codebook import times_chosen
-from .core import content_hash, device_of, eval_mode, load_tensors, read_json, save_tensors, write_json
+from .core import content_hash, device_of, eval_mode, read_json, write_json
+from .weights import load_tensors, save_tensors
 from .data import ImageDataset
 from .features import FeatureNetwork, picture_batches
 from .moments import Moments

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from .bundle import Bundle, load_bundle
-from .core import config_to_dict, content_hash, load_tensors, read_json, save_tensors, write_json
+from .core import content_hash, read_json, write_json
+from .weights import config_to_dict, load_tensors, save_tensors
 from .data import ImageDataset, load_images
 from .draw import pictures
 from .eval import density_coverage, frechet_distance, histogram_distance, inception_score, kernel_distance, memorisation, nearest_neighbours, precision_recall, standard_error

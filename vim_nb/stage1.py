@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.func import functional_call
 from .codebook import Quantized
-from .core import config_from_dict, config_to_dict
+from .weights import config_from_dict, config_to_dict
 from .discriminators import CriticConfig, make_critic
 from .keeper import Keeper, shaken
 from .losses import (adaptive_weight, adversarial_kinds, critic_accuracy, critic_loss, generator_loss, l2, lecam,

@@ -13,7 +13,8 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .core import config_from_dict, config_to_dict, device_of, eval_mode
+from .core import device_of, eval_mode
+from .weights import config_from_dict, config_to_dict
 from .machine import fresh
 from .recipe import Recipe
 from .tokens import open_codes

@@ -10,7 +10,8 @@ __all__ = ['tokenizer_kinds', 'tokenizer_sizes', 'kind_of_tokenizer', 'make_toke
 import torch
 from torch import Tensor
 from .cnnvqgan import CNNVQGAN, CNNVQGANConfig, cnnvqgan_sizes
-from .core import eval_mode, load_state
+from .core import eval_mode
+from .weights import load_state
 from .vitvqgan import Tokenizer, ViTVQGAN, ViTVQGANConfig, vitvqgan_sizes
 
 # %% ../nbs/04b_tokenizers.ipynb #94a6af04

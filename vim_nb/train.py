@@ -16,7 +16,8 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .checkpoint import (alone, append_log, checkpoints, load_optimizer, newest_checkpoint, newest_name, optimizer_tensors, prune,
                                read_log, uninterrupted, write_checkpoint, write_log)
-from .core import config_from_dict, config_to_dict, generator, load_state, load_tensors
+from .core import generator
+from .weights import config_from_dict, config_to_dict, load_state, load_tensors
 from .data import Loader
 from .losses import weighted_sum
 from .machine import compile_blocks, make_accelerator, seeded
