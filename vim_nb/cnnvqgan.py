@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .layers import attend
 from .quantizers import quantizer_kinds
+from .quantizer_shapes import complete_quantizer
 from .vitvqgan import Tokenizer, check_choice, check_size, outputs
 
 # %% ../nbs/04a_cnnvqgan.ipynb #0f3c5234
@@ -40,6 +41,7 @@ class CNNVQGANConfig:
             raise ValueError(f'attention in level {wrong[0]}: there are levels 0 to {len(self.multipliers)-1}')
         check_size(self.size, self.patch)
         check_choice(self, output=outputs, quantizer=tuple(quantizer_kinds))
+        complete_quantizer(self)
 
     @property
     def widths(self)->tuple[int,...]: return tuple(self.channels*m for m in self.multipliers)
