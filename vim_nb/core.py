@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['generator', 'eval_mode', 'num_parameters', 'device_of', 'default_device', 'caption_font', 'fit_text', 'to_pixels',
-           'show_images', 'beside', 'atomic_write', 'atomic_folder', 'printable', 'content_hash', 'write_json',
-           'existing_file', 'parse_json', 'read_json']
+           'show_images', 'leftovers', 'is_running', 'beside', 'atomic_write', 'atomic_folder', 'printable',
+           'content_hash', 'write_json', 'existing_file', 'parse_json', 'read_json']
 
 # %% ../nbs/00_core.ipynb #4f86e36f
-import ctypes, hashlib, json, math, operator, os, secrets, shutil, sys, unicodedata
+import ctypes, hashlib, json, math, operator, os, platform, re, secrets, shutil, sys, unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 import torch
@@ -109,12 +109,40 @@ def show_images(
     return sheet
 
 # %% ../nbs/00_core.ipynb #024ddd88
+_host = hashlib.sha256(platform.node().encode()).hexdigest()[:6]   # a process number means nothing on another machine
+_names = set()                                                     # temporary names that this process has given out
+
+def leftovers(
+    path:Path, # a target of `atomic_write` or `atomic_folder`
+)->list:       # paths, most often none
+    "Temporary files and folders of `path` whose process is gone."
+    path,found = Path(path),[]
+    pattern = re.compile(rf'\.{re.escape(path.stem)}-{_host}-(\d+)-[0-9a-f]{{8}}\.tmp{re.escape(path.suffix)}')
+    for p in path.parent.iterdir() if path.parent.is_dir() else ():
+        if not (m := pattern.fullmatch(p.name)) or p.name in _names: continue
+        if int(m[1]) == os.getpid() or not is_running(int(m[1])): found.append(p)
+    return found
+
+def is_running(
+    pid:int, # number of a process on this machine
+)->bool:     # True where it cannot be known
+    "Is there a process with this number?"
+    if os.name == 'nt': return True   # there is no harmless signal
+    try: os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError): return False
+    except PermissionError: pass
+    return True
+
+# %% ../nbs/00_core.ipynb #ec588cc7
 def beside(
     path:Path, # what will be written
 )->Path:       # a name in the same folder that nobody else uses, with the same suffix
-    "A temporary name next to `path`, hidden by its leading dot."
+    "A temporary name next to `path`, hidden by its leading dot; what killed processes left there under such names is deleted."
     path = Path(path)
-    return path.with_name(f'.{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}')
+    for p in leftovers(path): shutil.rmtree(p, ignore_errors=True) if p.is_dir() and not p.is_symlink() else p.unlink(missing_ok=True)
+    name = f'.{path.stem}-{_host}-{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}'
+    _names.add(name)
+    return path.with_name(name)
 
 # %% ../nbs/00_core.ipynb #abd8881a
 def _sync(path):
