@@ -8,8 +8,8 @@ __all__ = ['generator', 'eval_mode', 'num_parameters', 'device_of', 'default_dev
            'content_hash', 'write_json', 'existing_file', 'parse_json', 'read_json']
 
 # %% ../nbs/00_core.ipynb #4f86e36f
-import ctypes, hashlib, json, math, operator, os, platform, re, secrets, shutil, sys, unicodedata
-from contextlib import contextmanager
+import ctypes, errno, hashlib, json, math, operator, os, platform, re, secrets, shutil, sys, unicodedata
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,7 @@ def generator(
 )->torch.Generator:  # a fresh generator on the CPU
     "A generator whose numbers depend on `key` and nothing else."
     key = ','.join(str(operator.index(k)) for k in key)
-    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], 'little')
-    return torch.Generator().manual_seed(seed >> 1)
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], 'little') >> 1)
 
 # %% ../nbs/00_core.ipynb #d51ced44
 @contextmanager
@@ -145,12 +144,16 @@ def beside(
     return path.with_name(name)
 
 # %% ../nbs/00_core.ipynb #abd8881a
+_unsupported = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EPERM, errno.EACCES}
+
 def _sync(path):
-    "Wait until `path`, a file or a folder, is on the disk."
-    if os.name == 'nt' and Path(path).is_dir(): return   # folders cannot be opened there
-    fd = os.open(path, os.O_RDONLY if os.name != 'nt' else os.O_RDWR)
-    try: os.fsync(fd)
-    finally: os.close(fd)
+    "Wait until `path`, a file or a folder, is on the disk; where the file system (or Windows, for a folder) cannot say so, go on."
+    try:
+        fd = os.open(path, os.O_RDONLY if os.name != 'nt' else os.O_RDWR)
+        try: os.fsync(fd)
+        finally: os.close(fd)
+    except OSError as e:
+        if e.errno not in _unsupported: raise
 
 # %% ../nbs/00_core.ipynb #37067906
 @contextmanager
@@ -158,15 +161,14 @@ def atomic_write(
     path:Path, # file to write or replace; its folder is made when missing
 ):             # yields the path to write to
     "Write a file beside `path`; when the block ends well it takes the place of `path`, when it fails nothing has changed."
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     new = beside(path)
-    new.touch()
+    new.touch(exist_ok=False)
     mode = new.stat().st_mode   # what the user's umask allows; some libraries make files that only their owner can read
-    new.unlink()
     try:
         yield new
-        new.chmod(mode)
+        with suppress(OSError): new.chmod(mode)   # mounted disks may refuse, and the file is none the worse
         _sync(new)
         os.replace(new, path)
         _sync(path.parent)
@@ -187,7 +189,7 @@ def atomic_folder(
     path:Path, # folder to write or replace
 ):             # yields an empty folder to fill
     "Fill a folder beside `path`; when the block ends well it takes the place of `path`, when it fails nothing has changed."
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     new,old = beside(path),beside(path)
     new.mkdir()
@@ -231,8 +233,7 @@ def content_hash(
     x:bytes|Path|Tensor|dict, # bytes, a file, a tensor of any dtype, or a dict of tensors such as a state_dict
 )->str:                       # 64 hexadecimal digits
     "SHA-256 of what `x` contains."
-    h = hashlib.sha256()
-    _feed(h, x)
+    _feed(h := hashlib.sha256(), x)
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #ff8ff479
@@ -250,7 +251,7 @@ def existing_file(
     what:str,  # what it is, for the error: "model card"
 )->Path:       # `path`
     "`path`, if there is a file; FileNotFoundError otherwise."
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file(): raise FileNotFoundError(f'no {what} at {path}')
     return path
 
