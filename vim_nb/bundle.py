@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['version', 'kinds', 'file_names', 'Bundle', 'kind_of', 'check_prior', 'check_classifier', 'check_parts',
-           'card_markdown', 'packed', 'check_place', 'save_bundle', 'from_hub', 'find_bundle', 'read_config',
-           'check_files', 'build', 'load_bundle']
+           'card_markdown', 'packed', 'check_place', 'save_bundle', 'from_hub', 'find_bundle', 'check_names',
+           'read_config', 'check_files', 'build', 'unpack_examples', 'load_bundle']
 
 # %% ../nbs/12_bundle.ipynb #fb59bcc5
 import re
 import torch
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from torch import nn
 from .classifier import Classifier, ClassifierConfig
 from .core import atomic_folder, content_hash, num_parameters, read_json, write_json
-from .weights import config_from_dict, config_to_dict, load_state, load_tensors, save_tensors
+from .weights import check_network, config_from_dict, config_to_dict, load_state, load_tensors, save_tensors, tensor_shapes
 from .quantizers import quantizer_kinds
 from .tokenizers import tokenizer_kinds
 from .transformer import VIM, VIMConfig
@@ -180,6 +181,20 @@ def find_bundle(
     why = 'holds no config.json' if folder.is_dir() else 'is a file' if folder.exists() else 'does not exist'
     raise FileNotFoundError(f'no bundle at {source}, which {why}: give "default", a folder that save_bundle made, or a hub id such as "owner/name"')
 
+# %% ../nbs/12_bundle.ipynb #b3da58e1
+def check_names(
+    classes,   # to be a list of strings, no two alike
+    hashes,    # to be a dict from a file's name to its hash
+    path:Path, # where they stand, for the error
+)->None:
+    "ValueError with the first name of a bundle's config that is none."
+    if not isinstance(classes, list): raise ValueError(f'{path}: classes is {classes!r:.100}, wanted a list of names')
+    for i,name in enumerate(classes):
+        if not isinstance(name, str): raise ValueError(f'{path}: classes[{i}] is {name!r:.100}, wanted a string')
+    if len(set(classes)) < len(classes): raise ValueError(f'{path}: classes holds {max(classes, key=classes.count)!r} twice')
+    if not isinstance(hashes, dict) or not all(isinstance(h, str) for h in hashes.values()):
+        raise ValueError(f'{path}: files is {hashes!r:.100}, wanted a hash for each file')
+
 # %% ../nbs/12_bundle.ipynb #f981ad81
 def read_config(folder:Path)->dict: # what config.json holds; ValueError names what is wrong with it
     "The config of the bundle in `folder`, when it is one that we can read."
@@ -189,9 +204,10 @@ def read_config(folder:Path)->dict: # what config.json holds; ValueError names w
     if config['version'] > version:
         raise ValueError(f'{folder} is a bundle of version {config["version"]}, this vim_nb reads versions up to {version}: upgrade vim_nb')
     kind = config.get('kind')
-    if kind not in kinds: raise ValueError(f'{folder} is a bundle of unknown kind {kind!r}: the kinds are {", ".join(kinds)}; perhaps a newer vim_nb knows it')
+    if not isinstance(kind, str) or kind not in kinds: raise ValueError(f'{folder} is a bundle of unknown kind {kind!r}: the kinds are {", ".join(kinds)}; perhaps a newer vim_nb knows it')
     missing = [k for k in ('classes', 'files', *kinds[kind]) if k not in config]
     if missing: raise ValueError(f'{path} is damaged: it has no {", ".join(missing)}')
+    check_names(config['classes'], config['files'], path)
     return config
 
 # %% ../nbs/12_bundle.ipynb #ca2ea18a
@@ -216,13 +232,30 @@ def build(
 )->nn.Module:          # in evaluation mode, on the CPU
     "One network of the bundle in `folder`."
     cls,config_cls = (Classifier, ClassifierConfig) if part == 'classifier' else kinds[config['kind']][part]
-    numbers = config_from_dict(config_cls, config[part])
-    with torch.random.fork_rng(devices=[]):
-        module = cls(config['classes'], **vars(numbers)) if part == 'classifier' else cls(numbers)
+    numbers = config_from_dict(config_cls, config[part], f'{folder/"config.json"}: {config_cls.__name__}')
+    make = partial(cls, config['classes'], **vars(numbers)) if part == 'classifier' else partial(cls, numbers)
+    check_network(make, tensor_shapes(folder/f'{part}.safetensors', part), f'the config of the {part} of {folder}, {numbers!r:.1000},')
+    with torch.random.fork_rng(devices=[]): module = make()
     module.to(dtype)
     return load_state(module, load_tensors(folder/f'{part}.safetensors', part), f'the weights of the {part} of {folder}').eval()
 
-# %% ../nbs/12_bundle.ipynb #c1125b57
+# %% ../nbs/12_bundle.ipynb #a054fceb
+def unpack_examples(
+    tensors:dict,  # what the file holds
+    classes:int,   # how many classes the bundle has
+    path:Path,     # the file, for the error
+)->dict:           # {"image": float32 `(n, 3, H, W)` in [0,1], "label": int64 `(n,)`}
+    "The examples of a bundle; ValueError says what is wrong with them."
+    image,label = (tensors.get(k, torch.empty(0)) for k in ('image','label'))
+    if image.dtype != torch.uint8 or image.ndim != 4 or image.shape[1] not in (1,3):
+        raise ValueError(f'{path}: image is {image.dtype} of shape {tuple(image.shape)}, wanted uint8 (n, 1 or 3, H, W)')
+    if label.dtype != torch.int64 or label.shape != image.shape[:1]:
+        raise ValueError(f'{path}: label is {label.dtype} of shape {tuple(label.shape)}, wanted int64 ({len(image)},)')
+    if len(label) and classes and (label.min() < 0 or label.max() >= classes):
+        raise ValueError(f'{path}: labels go from {label.min()} to {label.max()}, wanted 0 to {classes-1}')
+    return {'image': image.float().div(255).repeat(1, 3//image.shape[1], 1, 1), 'label': label}
+
+# %% ../nbs/12_bundle.ipynb #1dfe7805
 def load_bundle(
     source='default',  # "default", a folder, a hub id such as "owner/name", or a `Bundle`, which is handed back as it is
     dtype:torch.dtype=torch.float32, # of the weights in memory
@@ -233,8 +266,9 @@ def load_bundle(
     config = read_config(folder)
     check_files(folder, config)
     parts = {part: build(folder, config, part, dtype) for part in (*kinds[config['kind']], 'classifier') if part in config}
-    examples = load_tensors(folder/'examples.safetensors', 'examples') if 'examples.safetensors' in config['files'] else None
-    if examples is not None: examples = {'image': examples['image'].float().div(255).repeat(1, 3//examples['image'].shape[1], 1, 1), 'label': examples['label']}
-    bundle = Bundle(**parts, classes=tuple(config['classes']), examples=examples, card=read_json(folder/'card.json', 'model card'))
+    path,card = folder/'examples.safetensors',read_json(folder/'card.json', 'model card')
+    if not isinstance(card, dict): raise ValueError(f'the model card {folder/"card.json"} is {card!r:.100}, wanted an object')
+    examples = unpack_examples(load_tensors(path, 'examples'), len(config['classes']), path) if path.name in config['files'] else None
+    bundle = Bundle(**parts, classes=tuple(config['classes']), examples=examples, card=card)
     check_parts(bundle)
     return bundle

@@ -108,7 +108,9 @@ def config_from_dict(
     for word,keys in (('unknown', [k for k in d if k not in known]), ('missing', [k for k in needed if k not in d])):
         if keys: raise ValueError(f'{name} has {word} keys {", ".join(map(str, keys))}; it takes {", ".join(known)}')
     hints = typing.get_type_hints(cls)
-    return cls(**{k: _restore(hints[k], v, f'{name}.{k}') for k,v in d.items()})
+    values = {k: _restore(hints[k], v, f'{name}.{k}') for k,v in d.items()}
+    try: return cls(**values)
+    except (ValueError, TypeError, ArithmeticError) as e: raise ValueError(f'{name}: {e}') from None   # its own checks
 
 # %% ../nbs/00aa_weights.ipynb #e816d1a3
 def tensor_shapes(
