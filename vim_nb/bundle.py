@@ -268,7 +268,7 @@ def load_bundle(
     parts = {part: build(folder, config, part, dtype) for part in (*kinds[config['kind']], 'classifier') if part in config}
     path,card = folder/'examples.safetensors',read_json(folder/'card.json', 'model card')
     if not isinstance(card, dict): raise ValueError(f'the model card {folder/"card.json"} is {card!r:.100}, wanted an object')
-    examples = unpack_examples(load_tensors(path, 'examples'), len(config['classes']), path) if path.name in config['files'] else None
-    bundle = Bundle(**parts, classes=tuple(config['classes']), examples=examples, card=card)
+    bundle = Bundle(**parts, classes=tuple(config['classes']), card=card)
     check_parts(bundle)
+    if path.name in config['files']: bundle.examples = unpack_examples(load_tensors(path, 'examples'), len(bundle.classes), path)
     return bundle
