@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['version', 'Residual', 'ClassifierConfig', 'Classifier', 'scores', 'predict', 'checked_labels', 'agreement',
-           'save_classifier', 'load_classifier']
+           'save_classifier', 'SavedClassifier', 'load_classifier']
 
 # %% ../nbs/08b_classifier.ipynb #3b1c8f87
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from .core import atomic_folder, content_hash, eval_mode, num_parameters, read_json, write_json
-from .weights import load_state, load_tensors, save_tensors
+from .weights import check_network, config_from_dict, load_state, load_tensors, save_tensors, tensor_shapes
 
 # %% ../nbs/08b_classifier.ipynb #7ad02003
 class Residual(nn.Module):
@@ -131,15 +132,27 @@ def save_classifier(
             'files': {'classifier.safetensors': content_hash(new/'classifier.safetensors')}, 'card': card or {}})
 
 # %% ../nbs/08b_classifier.ipynb #b3779a8f
+@dataclass(frozen=True)
+class SavedClassifier:
+    "What config.json says of a `Classifier`: arguments of its constructor."
+    classes:tuple[str,...] # names in the order of the labels
+    width:int              # channels of the first convolution
+    size:int               # pixels
+
+# %% ../nbs/08b_classifier.ipynb #51d55956
 def load_classifier(
     folder:Path,  # that `save_classifier` wrote
 )->Classifier:    # in evaluation mode, on the CPU
     "The classifier in `folder`; FileNotFoundError when there is none, ValueError when a file is damaged or of a newer version."
     folder = Path(folder)
-    c = read_json(folder/'config.json', 'classifier config')
-    if c.get('kind') != 'classifier': raise ValueError(f'{folder} holds a {c.get("kind")!r}, not a classifier')
-    if c['version'] > version: raise ValueError(f'{folder} has format version {c["version"]}, this vim_nb reads up to {version}: install a newer vim_nb')
-    weights = load_tensors(folder/'classifier.safetensors', 'classifier weights')
-    if content_hash(folder/'classifier.safetensors') != c['files']['classifier.safetensors']:
-        raise ValueError(f'{folder/"classifier.safetensors"} is damaged: its hash is not the one in config.json; restore it or make it again')
-    return load_state(Classifier(**c['config']), weights, f'the weights of {folder}').eval()
+    path,weights = folder/'config.json',folder/'classifier.safetensors'
+    c = read_json(path, 'classifier config')
+    if not isinstance(c, dict) or c.get('kind') != 'classifier': raise ValueError(f'{path} describes no classifier')
+    if not isinstance(c.get('version'), int) or c['version'] > version:
+        raise ValueError(f'{folder} has format version {c.get("version")!r}, this vim_nb reads up to {version}: install a newer vim_nb')
+    settings = config_from_dict(SavedClassifier, c.get('config'), f'{path}: config')
+    make = partial(Classifier, **vars(settings))
+    check_network(make, tensor_shapes(weights, 'classifier weights'), f'the config in {path}, {settings!r:.1000},')
+    if not isinstance(c.get('files'), dict) or content_hash(weights) != c['files'].get(weights.name):
+        raise ValueError(f'{weights} is damaged: its hash is not the one in config.json; restore it or make it again')
+    return load_state(make(), load_tensors(weights, 'classifier weights'), f'the weights of {folder}').eval()
