@@ -7,9 +7,10 @@ __all__ = ['augmentations', 'to_rgb', 'open_picture', 'as_size', 'height_width',
            'pixel_hash']
 
 # %% ../nbs/00a_pictures.ipynb #a6711a08
-import hashlib
+import hashlib, operator
 from dataclasses import dataclass
 import numpy as np
+from .core import is_whole
 
 # %% ../nbs/00a_pictures.ipynb #51bfc005
 def to_rgb(
@@ -51,10 +52,11 @@ def as_size(
     size,        # pixels: the side of a square, or height and width
 )->int|tuple:    # the int when both are equal
     "A size in its one spelling; ValueError when it is none."
-    pair = [size]*2 if isinstance(size, int) else list(size) if isinstance(size, (tuple,list)) else []
-    if len(pair) != 2 or not all(isinstance(n, int) and n >= 1 for n in pair):
+    pair = [size]*2 if is_whole(size) else list(size) if getattr(size, 'shape', (2,)) == (2,) and not isinstance(size, (str,dict)) and hasattr(size, '__iter__') else []
+    if len(pair) != 2 or not all(is_whole(n) and n >= 1 for n in pair):
         raise ValueError(f'{size=} is no number of pixels: take a whole number, 1 or more, or a pair (height, width) of them')
-    return pair[0] if pair[0] == pair[1] else tuple(pair)
+    h,w = (operator.index(n) for n in pair)
+    return h if h == w else (h,w)
 
 # %% ../nbs/00a_pictures.ipynb #1d3b1237
 def height_width(
