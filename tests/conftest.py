@@ -1,5 +1,5 @@
 "What all tests share: one thread, no hub, no trace left in the environment or in torch."
-import atexit, os, shutil, sys, tempfile
+import atexit, os, shutil, signal, sys, tempfile, threading
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -17,6 +17,14 @@ pytest_plugins = ['browser']
 def clean_env():
     "Environment for a subprocess: without IN_TEST (with it nbdev_export does nothing) and without what points at this checkout."
     return {k: v for k, v in os.environ.items() if k not in ('IN_TEST', 'PYTHONPATH', 'PYTEST_CURRENT_TEST', 'MPLBACKEND')}
+
+@pytest.fixture(autouse=True)
+def interrupts():
+    "Ctrl-C raises KeyboardInterrupt, also where the shell has started us in the background and SIGINT is ignored."
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN: yield; return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 @pytest.fixture(autouse=True)
 def torch_as_it_was():

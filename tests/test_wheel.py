@@ -19,9 +19,10 @@ def run(*args, timeout=300, **kwargs):
     return r.stdout
 
 @pytest.fixture(scope='session')
-def once(tmp_path_factory, worker_id):
+def once(tmp_path_factory):
     "A folder that the workers of this run share, held by one of them at a time: what is made there is made once."
-    root = tmp_path_factory.getbasetemp() if worker_id == 'master' else tmp_path_factory.getbasetemp().parent
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
     folder = root/'wheel'
     folder.mkdir(exist_ok=True)
     @contextmanager
