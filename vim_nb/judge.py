@@ -54,7 +54,7 @@ class ClassifierTask(Task):
 # %% ../nbs/08c_judge.ipynb #1a10a7c8
 classifier_recipes = {
     'judge': Recipe(steps=4690, batch_size=128, lr=3e-3, end_lr=6e-5, warmup=469, betas=(.9,.999), weight_decay=.05, clip=0, ema=0,
-                    precision='bf16', save_every=670),
+                    precision='auto', save_every=670),
     'rejection': Recipe(steps=2814, batch_size=128, lr=3e-3, end_lr=6e-5, warmup=281, betas=(.9,.999), weight_decay=.05, clip=0, ema=0,
-                        seed=1, precision='bf16', save_every=670),
+                        seed=1, precision='auto', save_every=670),
     'tiny': Recipe(steps=150, batch_size=64, lr=5e-3, warmup=15, weight_decay=.05, clip=0, ema=0)}

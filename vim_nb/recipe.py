@@ -26,7 +26,7 @@ class Recipe:
     clip:float = 1.                 # longest gradient (norm over all parameters); 0: any length
     ema:float = .999                # decay of the averaged weights; 0: no average
     seed:int = 0                    # of data order, augmentation and dropout
-    precision:str = 'fp32'          # "fp32", or "bf16": autocast, weights stay float32
+    precision:str = 'fp32'          # "fp32"; "bf16": autocast, weights stay float32; "auto": what is faster here, measured at the start
     save_every:int = 1000           # steps between checkpoints; 0: only at the end
 
     def __post_init__(self):
@@ -34,9 +34,9 @@ class Recipe:
         fine = dict(steps=r.steps >= 1, batch_size=r.batch_size >= 1, lr=r.lr > 0, end_lr=0 <= r.end_lr <= r.lr,
             warmup=0 <= r.warmup <= r.steps, schedule=r.schedule in ('cosine','exponential'), hold=0 <= r.hold <= r.steps,
             betas=len(r.betas) == 2 and all(0 <= b < 1 for b in r.betas), weight_decay=r.weight_decay >= 0, clip=r.clip >= 0,
-            ema=0 <= r.ema < 1, precision=r.precision in ('fp32','bf16'), save_every=r.save_every >= 0)
+            ema=0 <= r.ema < 1, precision=r.precision in ('fp32','bf16','auto'), save_every=r.save_every >= 0)
         wanted = dict(end_lr=f'0 to lr={r.lr}', warmup=f'0 to steps={r.steps}', hold=f'0 to steps={r.steps}', lr='a number above 0', ema='0 (off) to below 1',
-            schedule='"cosine" or "exponential"', betas='two numbers in [0,1)', precision='"fp32" or "bf16"', steps='1 or more', batch_size='1 or more')
+            schedule='"cosine" or "exponential"', betas='two numbers in [0,1)', precision='"fp32", "bf16" or "auto"', steps='1 or more', batch_size='1 or more')
         for name,ok in fine.items():
             if not ok: raise ValueError(f'{name}={getattr(r, name)!r} in the recipe: wanted {wanted.get(name, "0 (off) or more")}')
         if r.schedule == 'exponential' and not r.end_lr: raise ValueError('end_lr=0 in the recipe: an exponential never gets there, give a small number')

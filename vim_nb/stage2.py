@@ -150,7 +150,7 @@ prior_recipes = {
     'paper': Recipe(steps=450_000, batch_size=1024, lr=4.5e-4, end_lr=1e-5, warmup=5_000, schedule='exponential', hold=80_000,
                     betas=(.9,.96), weight_decay=.045, clip=4., ema=0., save_every=5_000),
     'tiny': Recipe(steps=40_000, batch_size=16, lr=2e-3, end_lr=4e-5, warmup=500, betas=(.9,.96), weight_decay=.045, clip=1.,
-                   ema=.999, save_every=500, precision='bf16'),
+                   ema=.999, save_every=500, precision='auto'),
 }
 
 # %% ../nbs/11_stage2.ipynb #7a1574e1

@@ -8,6 +8,7 @@ __all__ = ['task_kinds', 'Task', 'Run', 'task_class', 'make_task', 'reopen']
 # %% ../nbs/07_train.ipynb #4cf73f8c
 import importlib, math
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 import torch
@@ -21,7 +22,7 @@ from .core import generator
 from .weights import check_network, config_from_dict, config_to_dict, load_state, load_tensors, tensor_shapes
 from .data import Loader
 from .losses import weighted_sum
-from .machine import compile_blocks, make_accelerator, seeded
+from .machine import compile_blocks, make_accelerator, seeded, settle_precision
 from .optimizer import make_optimizer, players
 from .recipe import Recipe, ema_decay, lr_at, update_ema
 
@@ -83,6 +84,7 @@ class Run:
         if recipe.batch_size % world: raise ValueError(f'batch_size={recipe.batch_size} in the recipe cannot be shared by {world} processes: wanted a multiple')
         self.loader = Loader(data, recipe.batch_size//world, seed=recipe.seed, rank=rank, world=world, workers=workers)
         self.wrapped = self.accelerator.prepare_model(task)
+        if recipe.precision == 'auto': self.recipe = recipe = replace(recipe, precision=settle_precision('auto', task.model or task, self.accelerator.device)[0])
         if compile: compile_blocks(task.model, self.accelerator.device)
         self.optimizer = make_optimizer(task, recipe)
         self.players,task.epoch = players(task, self.optimizer),len(self.loader)
