@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['version', 'kinds', 'file_names', 'Bundle', 'kind_of', 'check_prior', 'check_classifier', 'check_parts',
-           'card_markdown', 'packed', 'check_place', 'save_bundle', 'from_hub', 'find_bundle', 'check_names',
-           'read_config', 'check_files', 'build', 'unpack_examples', 'load_bundle']
+           'card_markdown', 'packed', 'is_stray', 'check_place', 'save_bundle', 'from_hub', 'find_bundle',
+           'check_names', 'read_config', 'check_files', 'build', 'unpack_examples', 'load_bundle']
 
 # %% ../nbs/12_bundle.ipynb #fb59bcc5
 import re
@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from torch import nn
 from .classifier import Classifier, ClassifierConfig
-from .core import atomic_folder, content_hash, num_parameters, read_json, write_json
+from .core import atomic_folder, content_hash, num_parameters, printable, read_json, valid_text, write_json
 from .weights import check_network, config_from_dict, config_to_dict, load_state, load_tensors, save_tensors, tensor_shapes
 from .quantizers import quantizer_kinds
 from .tokenizers import tokenizer_kinds
@@ -123,11 +123,18 @@ def packed(
 # %% ../nbs/12_bundle.ipynb #b2e78efe
 file_names = ('config.json', 'tokenizer.safetensors', 'prior.safetensors', 'classifier.safetensors', 'examples.safetensors', 'card.json', 'README.md')
 
+def is_stray(
+    path:Path, # in a folder
+)->bool:
+    "Is this a file that a desktop or a network disk leaves in every folder, such as `.DS_Store`? Nobody misses it."
+    return path.is_file() and (path.name.lower() in ('.ds_store','thumbs.db','desktop.ini') or path.name.startswith(('._','.nfs')))
+
+# %% ../nbs/12_bundle.ipynb #4a7a6ff9
 def check_place(folder:Path): # where a bundle shall be; ValueError when saving there would destroy something else
     "Refuse to replace anything but a bundle."
     if folder.is_file(): raise ValueError(f'{folder} is a file: give a folder for the bundle')
-    strangers = sorted(p.name for p in folder.iterdir() if p.name not in file_names) if folder.exists() else []
-    if strangers: raise ValueError(f'{folder} holds {strangers[0]}, which is no part of a bundle and would be lost: give a new folder')
+    strangers = sorted(p.name for p in folder.iterdir() if p.name not in file_names and not is_stray(p)) if folder.exists() else []
+    if strangers: raise ValueError(f'{folder} holds {printable(strangers[0])}, which is no part of a bundle and would be lost: give a new folder')
 
 # %% ../nbs/12_bundle.ipynb #0873955a
 def save_bundle(
@@ -139,13 +146,15 @@ def save_bundle(
     card:dict=None,        # the model card
     dtype:torch.dtype=torch.float16, # in which weights are kept
     classifier:Classifier=None, # that knows `classes`, or None
+    weights:bool=True,     # False: leave the files of weights empty, to try all the rest; nobody can load it
 )->Path:                   # `folder`
     "Write a bundle, whole or not at all."
     folder,parts = Path(folder),{'tokenizer': tokenizer, 'prior': prior, 'classifier': classifier}
+    classes = tuple(map(valid_text, classes))
     parts = {name: module for name,module in parts.items() if module is not None}
-    kind = check_parts(Bundle(tokenizer, prior, tuple(classes), classifier=classifier))
+    kind = check_parts(Bundle(tokenizer, prior, classes, classifier=classifier))
     check_place(folder)
-    tensors = {name: packed(module, dtype, name) for name,module in parts.items()}
+    tensors = {name: packed(module, dtype, name) if weights else {} for name,module in parts.items()}
     if examples is not None:
         image = examples['image'].mul(255).round().clamp(0, 255).byte()
         grey = image[:,:1] if (image == image[:,:1]).all() else image
@@ -153,7 +162,7 @@ def save_bundle(
     with atomic_folder(folder) as new:
         for name,t in tensors.items(): save_tensors(new/f'{name}.safetensors', t)
         write_json(new/'card.json', card or {})
-        (new/'README.md').write_text(card_markdown(card or {}, folder.name), encoding='utf-8')
+        (new/'README.md').write_text(card_markdown(card or {}, folder.name), encoding='utf-8', errors='backslashreplace')
         hashes = {p.name: content_hash(p) for p in sorted(new.iterdir()) if p.name != 'README.md'}
         configs = {name: config_to_dict(module.config) for name,module in parts.items()}
         write_json(new/'config.json', {'version': version, 'kind': kind, 'classes': list(classes), **configs, 'files': hashes})

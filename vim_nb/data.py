@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 import torch
 from torch import Tensor
-from .core import generator
+from .core import generator, valid_text
 from .dataset import ImageDataset, as_augment, hold
 from .named import named_sets, named_square, open_named
 from .pictures import as_size, fit, height_width
@@ -26,7 +26,7 @@ class ImageStream:
         each,         # function that gives a fresh iterator of (Pillow image, label)
         classes:list, # names
         size,         # pixels: the side of a square, or (height, width)
-    ): self.each,self.classes,self.size = each,list(classes),as_size(size)
+    ): self.each,self.classes,self.size = each,[valid_text(c) for c in classes],as_size(size)
 
     def __repr__(self): return f'ImageStream({"×".join(map(str, height_width(self.size)))}, {len(self.classes)} classes)'
     def __iter__(self):

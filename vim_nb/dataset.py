@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from .core import content_hash, is_whole
+from .core import content_hash, is_whole, valid_text
 from .indices import as_indices
 from .pictures import Augment, as_size, augmentations, augmented, height_width
 from .sources import kept, pick, stack_pixels
@@ -32,7 +32,7 @@ class ImageDataset:
         spec:dict=None,      # arguments for `load_images` that open the same again; None: there are none
     ):
         self.held,self.source = (pictures,None) if isinstance(pictures, Tensor) else (None,pictures)
-        self.labels,self.classes,self.size = torch.as_tensor(labels).long(),list(classes),as_size(size)
+        self.labels,self.classes,self.size = torch.as_tensor(labels).long(),[valid_text(c) for c in classes],as_size(size)
         self.augment,self.unflipped,self._spec,self._fingerprint = augment,tuple(unflipped),spec,None
         self.near = self.source and augment and kept(self.source, [math.ceil(2*augment.largest*n) for n in height_width(self.size)])
 
