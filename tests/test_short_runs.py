@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest, torch
 from vim_nb.data import ImageDataset
 from vim_nb.quantizers import quantizer_kinds
-from vim_nb.recipe import Recipe
 from vim_nb.stage1 import fit_start, scaled, tokenizer_recipes, tokenizer_run, without_helps
 from vim_nb.vitvqgan import ViTConfig, ViTVQGANConfig
 
