@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .layers import attend
+from .layers import Fp32Conv2d, attend
 from .quantizers import quantizer_kinds
 from .quantizer_shapes import complete_quantizer
 from .vitvqgan import Tokenizer, check_choice, check_size, outputs
@@ -170,7 +170,7 @@ class CNNEncoder(nn.Module):
         self.levels = nn.Sequential(*[Level(a, b, c.blocks, i in c.attention, Downsample if i < last else None, c.groups)
                                       for i,(a,b) in enumerate(zip((c.channels, *c.widths), c.widths))])
         self.middle = Middle(c.widths[-1], c.middle, c.groups)
-        self.norm,self.last = group_norm(c.widths[-1], c.groups),nn.Conv2d(c.widths[-1], c.latent_dim, 3, padding=1)
+        self.norm,self.last = group_norm(c.widths[-1], c.groups),Fp32Conv2d(c.widths[-1], c.latent_dim, 3, padding=1)
 
     def forward(self, images:Tensor)->Tensor:
         x = self.middle(self.levels(self.first(2*images-1)))
@@ -188,7 +188,7 @@ class CNNDecoder(nn.Module):
         self.middle = Middle(c.widths[-1], c.middle, c.groups)
         steps = zip(range(len(c.widths)), (*c.widths[1:], c.widths[-1]), c.widths)  # level, channels from the coarser one, own channels
         self.levels = nn.Sequential(*[Level(a, b, c.blocks+1, i in c.attention, Upsample if i else None, c.groups) for i,a,b in [*steps][::-1]])
-        self.norm,self.last = group_norm(c.widths[0], c.groups),nn.Conv2d(c.widths[0], 3 if self.rgb else 6, 3, padding=1)
+        self.norm,self.last = group_norm(c.widths[0], c.groups),Fp32Conv2d(c.widths[0], 3 if self.rgb else 6, 3, padding=1)
 
     def forward(self, latents:Tensor, grid:tuple[int,int])->Tensor:
         x = self.first(rearrange(latents, 'b (h w) c -> b c h w', h=grid[0]))

@@ -11,6 +11,7 @@ from collections import namedtuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from .layers import Fp32Linear, full
 
 # %% ../nbs/03_codebook.ipynb #3b5b340f
 def l2norm(
@@ -37,7 +38,7 @@ def nearest(
     codes:Tensor, # unit vectors, `(k, d)`
 )->Tensor:        # index of the closest code, `(...,)`, int64; of equally close ones the first
     "Closest of `codes` to each vector of `z` (Yu et al. 2022, sec. 3.2): compared in float32 at least, block by block."
-    wide = torch.promote_types(torch.promote_types(z.dtype, codes.dtype), torch.float32)
+    wide = torch.promote_types(full(z).dtype, codes.dtype)
     flat,codes,k = z.reshape(-1, z.shape[-1]).to(wide),codes.to(wide),len(codes)
     width,staged = -(-k//128)*128, z.device.type == 'cpu' and len(flat) > 16
     room = 2**21*min(torch.get_num_threads(), 4) if staged else 2**24
@@ -82,11 +83,11 @@ class Codebook(nn.Module):
     ):
         super().__init__()
         self.beta,self.num_codes = beta,num_codes
-        self.down,self.up = nn.Linear(latent_dim, dim),nn.Linear(dim, out_dim or latent_dim)
+        self.down,self.up = Fp32Linear(latent_dim, dim),Fp32Linear(dim, out_dim or latent_dim)
         self.weight = nn.Parameter(torch.randn(num_codes, dim))
 
-    def project(self, x:Tensor)->Tensor: return l2norm(self.down(x).float())
-    def directions(self)->Tensor: return l2norm(self.weight)
+    def project(self, x:Tensor)->Tensor: return l2norm(self.down(x))
+    def directions(self)->Tensor: return l2norm(full(self.weight))
     def encode(self, x:Tensor)->Tensor: return nearest(self.project(x), self.directions())
     def decode(self, codes:Tensor)->Tensor: return self.up(self.directions()[codes])
 

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['patchify', 'unpatchify', 'sincos_2d', 'resize_table', 'rope_2d', 'rotate', 'causal_mask', 'written_out', 'attend',
-           'Attention', 'MLP', 'SwiGLU', 'norm_layer', 'Block', 'Trunk']
+           'Attention', 'full', 'no_autocast', 'fp32_weights', 'Fp32Linear', 'Fp32Conv2d', 'MLP', 'SwiGLU',
+           'norm_layer', 'Block', 'Trunk']
 
 # %% ../nbs/02_layers.ipynb #7f27258d
+from contextlib import nullcontext
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -146,6 +148,39 @@ class Attention(nn.Module):
                    dropout_p=self.dropout if self.training else 0.)
         return self.out(rearrange(y, 'b h n d -> b n (h d)'))
 
+# %% ../nbs/02_layers.ipynb #5e05e893
+def full(
+    x:Tensor, # any floating point
+)->Tensor:    # float32, or float64 if that is what it was
+    "`x` in at least single precision."
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+# %% ../nbs/02_layers.ipynb #944b6df1
+def no_autocast(
+    kind:str, # of the device: "cpu", "cuda" ...
+):            # a context
+    "Inside, operations keep the precision of their inputs; nothing changes on devices that know no autocast."
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+# %% ../nbs/02_layers.ipynb #04810e2a
+def fp32_weights(
+    layer:nn.Module, # with `weight` and `bias`
+    x:Tensor,        # its input
+)->tuple:            # input, weight and bias (or None) of one dtype
+    "What `layer` computes with, in at least single precision."
+    wide = torch.promote_types(full(x).dtype, layer.weight.dtype)
+    return x.to(wide), layer.weight.to(wide), None if layer.bias is None else layer.bias.to(wide)
+
+class Fp32Linear(nn.Linear):
+    "A linear layer in at least single precision, also under autocast."
+    def forward(self, x:Tensor)->Tensor:
+        with no_autocast(x.device.type): return F.linear(*fp32_weights(self, x))
+
+class Fp32Conv2d(nn.Conv2d):
+    "A convolution in at least single precision, also under autocast."
+    def forward(self, x:Tensor)->Tensor:
+        with no_autocast(x.device.type): return self._conv_forward(*fp32_weights(self, x))
+
 # %% ../nbs/02_layers.ipynb #30500164
 class MLP(nn.Sequential):
     "Two linear layers with an activation between."
@@ -155,7 +190,8 @@ class MLP(nn.Sequential):
         out:int=None,       # width of the result; None: `dim`
         activation=nn.GELU, # class of the activation
         dropout:float=0.,   # after the activation, in [0,1)
-    ): super().__init__(nn.Linear(dim, hidden), activation(), nn.Dropout(dropout), nn.Linear(hidden, out or dim))
+        linear=nn.Linear,   # class of both layers
+    ): super().__init__(linear(dim, hidden), activation(), nn.Dropout(dropout), linear(hidden, out or dim))
 
 # %% ../nbs/02_layers.ipynb #b219c89f
 class SwiGLU(nn.Module):

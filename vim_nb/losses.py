@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .discriminators import full
+from .layers import full, no_autocast
 
 # %% ../nbs/06_losses.ipynb #3fe1d2bf
 def l2(
@@ -19,7 +19,7 @@ def l2(
     b:Tensor, # images in [0,1], same shape
 )->Tensor:    # scalar
     "Mean squared error."
-    return F.mse_loss(a, b)
+    return F.mse_loss(full(a), full(b))
 
 # %% ../nbs/06_losses.ipynb #2af10919
 def logit_laplace(
@@ -30,8 +30,8 @@ def logit_laplace(
     floor:float=-4.,  # the log-scale is clamped from below
 )->Tensor:            # scalar: mean negative log-likelihood in nats per pixel and colour
     "Negative log-likelihood of pixels under a logit-Laplace distribution (DALL-E, Ramesh et al. 2021, app. A.3)."
-    x,log_scale = x.clamp(eps, 1-eps),log_scale.clamp(min=floor)
-    nll = (torch.logit(x)-mean).abs()*torch.exp(-log_scale) + log_scale + math.log(2) + torch.log(x*(1-x))
+    x,log_scale = full(x).clamp(eps, 1-eps),full(log_scale).clamp(min=floor)
+    nll = (torch.logit(x)-full(mean)).abs()*torch.exp(-log_scale) + log_scale + math.log(2) + torch.log(x*(1-x))
     return nll.mean()
 
 # %% ../nbs/06_losses.ipynb #b61f11a7
@@ -71,7 +71,7 @@ def r1(
     images:Tensor,    # real ones, `(b, 3, H, W)` in [0,1]
 )->Tensor:            # scalar; it can be minimised, its graph is kept
     "Mean over `images` of the squared norm of the gradient of the critic's (mean) logit, per pixel value in [0,1] (Mescheder et al. 2018)."
-    with torch.autocast(images.device.type, enabled=False), torch.enable_grad():
+    with no_autocast(images.device.type), torch.enable_grad():
         images = full(images.detach()).requires_grad_()
         logits = full(critic(images)).flatten(1).mean(1).sum()
         gradient, = torch.autograd.grad(logits, images, create_graph=True)

@@ -9,14 +9,15 @@ __all__ = ['packable', 'Packed', 'packed']
 import copy
 import torch
 from torch import Tensor, nn
+from .layers import Fp32Conv2d, Fp32Linear
 
 # %% ../nbs/02a_packed.ipynb #af86b301
 def packable(
     layer:nn.Module, # any
 )->bool:             # is it linear or convolutional in two dimensions, in float32 on a CPU, and does this torch come with oneDNN?
     "Can `layer` be packed?"
-    plain = type(layer) is nn.Linear or type(layer) is nn.Conv2d and layer.padding_mode == 'zeros' and not isinstance(layer.padding, str)
-    if not plain or layer.weight.device.type != 'cpu' or layer.weight.dtype != torch.float32: return False
+    conv = type(layer) in (nn.Conv2d, Fp32Conv2d) and layer.padding_mode == 'zeros' and not isinstance(layer.padding, str)
+    if not (conv or type(layer) in (nn.Linear, Fp32Linear)) or layer.weight.device.type != 'cpu' or layer.weight.dtype != torch.float32: return False
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
 
 # %% ../nbs/02a_packed.ipynb #0603cec5

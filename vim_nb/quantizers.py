@@ -11,9 +11,11 @@ __all__ = ['quantizer_kinds', 'look_up', 'EMACodebook', 'similarity', 'entropy_l
 import importlib, inspect, math
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from .codebook import Codebook, Quantized, l2norm, nearest, straight_through, summed, times_chosen, vq_loss
 from .core import eval_mode
+from .layers import Fp32Linear, full, no_autocast
 
 # %% ../nbs/03a_quantizers.ipynb #8010c48b
 def look_up(
@@ -61,7 +63,7 @@ def similarity(
     b:Tensor, # `(k, d)`
 )->Tensor:    # `(..., k)`, float32
     "Dot product of every vector with every row of `b`, also under autocast."
-    with torch.autocast(a.device.type, enabled=False): return a.float() @ b.float().T
+    with no_autocast(a.device.type): return a.float() @ b.float().T
 
 # %% ../nbs/03a_quantizers.ipynb #5cdf81c9
 def entropy_loss(
@@ -188,13 +190,13 @@ class FSQ(nn.Module):
             raise ValueError(f'levels={list(levels)} make {math.prod(levels)} codes, num_codes is {num_codes}: give levels with that product, as [8,5,5,5] for 1000')
         if len(levels) != dim: raise ValueError(f'levels={list(levels)} are {len(levels)} dimensions, dim is {dim}: make them equal')
         self.num_codes = num_codes
-        self.down,self.up = nn.Linear(latent_dim, dim),nn.Linear(dim, out_dim or latent_dim)
+        self.down,self.up = Fp32Linear(latent_dim, dim),Fp32Linear(dim, out_dim or latent_dim)
         self.register_buffer('levels', torch.tensor(levels), persistent=False)
         self.register_buffer('basis', torch.tensor([math.prod(levels[:i]) for i in range(dim)]), persistent=False)
 
     def bounded(self, x:Tensor)->Tensor:
         half,shift = (self.levels-1)*1.001/2,.5*(self.levels%2 == 0)
-        return torch.tanh(self.down(x).float() + torch.atanh(shift/half))*half - shift
+        return torch.tanh(self.down(x) + torch.atanh(shift/half))*half - shift
 
     def number(self, z:Tensor)->Tensor: return ((z.round().long() + self.levels//2)*self.basis).sum(-1)
     def encode(self, x:Tensor)->Tensor: return self.number(self.bounded(x))
@@ -221,10 +223,10 @@ class LFQ(nn.Module):
         super().__init__()
         if num_codes != 2**dim: raise ValueError(f'{dim} bits make {2**dim} codes, num_codes is {num_codes}: one of the two must change')
         self.num_codes,self.beta,self.entropy_weight,self.tau = num_codes,beta,entropy_weight,tau
-        self.down,self.up = nn.Linear(latent_dim, dim),nn.Linear(dim, out_dim or latent_dim)
+        self.down,self.up = Fp32Linear(latent_dim, dim),Fp32Linear(dim, out_dim or latent_dim)
         self.register_buffer('basis', 2**torch.arange(dim), persistent=False)
 
-    def latent(self, x:Tensor)->Tensor: return self.down(x).float()
+    def latent(self, x:Tensor)->Tensor: return self.down(x)
     def corners(self, codes:Tensor)->Tensor: return (codes[...,None]//self.basis%2)*2. - 1
     def entropy(self, z:Tensor)->Tensor:
         return entropy_loss(2*similarity(z, self.corners(torch.arange(self.num_codes, device=z.device)))/self.tau)
@@ -285,12 +287,13 @@ class External(nn.Module):
     ):
         super().__init__()
         self.num_codes = num_codes
-        self.down,self.up = nn.Linear(latent_dim, dim),nn.Linear(dim, out_dim or latent_dim)
+        self.down,self.up = Fp32Linear(latent_dim, dim),Fp32Linear(dim, out_dim or latent_dim)
         self.module = external_module(name, num_codes, dim, options)
 
     def forward(self, x:Tensor)->Quantized:
-        z = self.down(x).float()
-        with torch.autocast(z.device.type, enabled=False): latents,codes,*loss = self.module(z)
+        z,m = self.down(x),self.module
+        half = {n: full(t) for n,t in (*m.named_parameters(), *m.named_buffers()) if t.dtype in (torch.float16, torch.bfloat16)}
+        with no_autocast(z.device.type): latents,codes,*loss = functional_call(m, half, (z,)) if half else m(z)
         return Quantized(self.up(latents), codes.long(), loss[0].mean() if loss else z.new_zeros(()))
 
     def encode(self, x:Tensor)->Tensor:

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from .quantizers import quantizer_kinds
 from .quantizer_shapes import complete_quantizer
-from .layers import MLP, Trunk, patchify, resize_table, sincos_2d, unpatchify
+from .layers import Fp32Linear, MLP, Trunk, patchify, resize_table, sincos_2d, unpatchify
 
 # %% ../nbs/04_vitvqgan.ipynb #f5b2a260
 @dataclass(frozen=True)
@@ -119,14 +119,14 @@ class Stack(nn.Module):
     def __init__(self,
         config:ViTVQGANConfig, # the whole tokenizer's
         vit:ViTConfig,         # this stack's
-        out:int,               # width of the result
+        out:int=None,          # width of the result; None: the stack's own, as an encoder gives it
     ):
         super().__init__()
         self.place = Place(config.grid, vit.width, config.position)
         self.trunk = Trunk(vit.blocks, vit.width, vit.heads, vit.hidden, vit.head_dim,
                            activation=nn.GELU if config.tanh == 'head' else nn.Tanh)
-        if config.tanh == 'head': self.head = MLP(vit.width, vit.head_hidden or vit.hidden, out, nn.Tanh)
-        else: self.head = nn.Identity() if out == vit.width else nn.Linear(vit.width, out)
+        if config.tanh == 'head': self.head = MLP(vit.width, vit.head_hidden or vit.hidden, out, nn.Tanh, linear=Fp32Linear)
+        else: self.head = nn.Identity() if out is None else Fp32Linear(vit.width, out)
 
     def forward(self, x:Tensor, grid:tuple[int,int])->Tensor: return self.head(self.trunk(self.place(x, grid)))
 
@@ -139,7 +139,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.patch = config.patch
         self.embed = nn.Linear(3*config.patch**2, config.encoder.width)
-        self.stack = Stack(config, config.encoder, config.encoder.width)
+        self.stack = Stack(config, config.encoder)
 
     def forward(self, images:Tensor)->Tensor:
         grid = images.shape[-2]//self.patch, images.shape[-1]//self.patch
@@ -205,6 +205,8 @@ class Tokenizer(nn.Module):
     @property
     def num_codes(self)->int: return self.quantizer.num_codes
     @property
+    def dtype(self)->torch.dtype: return next(self.parameters()).dtype  # in which encoder and decoder compute, but for autocast
+    @property
     def last_layer(self)->Tensor: return [p for p in self.decoder.parameters() if p.ndim > 1][-1]  # where the losses' pulls are compared
 
     def forward(self,
@@ -212,8 +214,8 @@ class Tokenizer(nn.Module):
         quantizer=None, # stands in for the tokenizer's own (a training that warms up without codes does that)
     )->Reconstruction:
         h,w = images.shape[-2]//self.patch, images.shape[-1]//self.patch
-        latents,codes,loss = (quantizer or self.quantizer)(self.encoder(images))
-        codes,out = rearrange(codes, 'b (h w) -> b h w', h=h),self.decoder(latents, (h,w))
+        latents,codes,loss = (quantizer or self.quantizer)(self.encoder(images.to(self.dtype)))
+        codes,out = rearrange(codes, 'b (h w) -> b h w', h=h),self.decoder(latents.to(self.dtype), (h,w))
         if self.config.output == 'rgb': return Reconstruction(out, None, None, codes, loss)
         mean,log_scale = out.chunk(2, 1)
         return Reconstruction(mean.sigmoid(), mean, log_scale, codes, loss)
@@ -224,17 +226,17 @@ class Tokenizer(nn.Module):
 def encode(self:Tokenizer, images:Tensor)->Tensor:
     "Codes `(b, h, w)` int64 of images `(b, 3, H, W)` in [0,1]."
     check_images(images, self.patch)
-    return rearrange(self.quantizer.encode(self.encoder(images)), 'b (h w) -> b h w', h=images.shape[-2]//self.patch)
+    return rearrange(self.quantizer.encode(self.encoder(images.to(self.dtype))), 'b (h w) -> b h w', h=images.shape[-2]//self.patch)
 
 # %% ../nbs/04_vitvqgan.ipynb #eb0562bb
 @patch
 @torch.no_grad()
 def decode(self:Tokenizer, codes:Tensor)->Tensor:
-    "Images `(b, 3, H, W)` in [0,1] of codes `(b, h, w)`."
+    "Images `(b, 3, H, W)` in [0,1] of codes `(b, h, w)`; float32, also where the weights are in half precision."
     if codes.ndim != 3: raise ValueError(f'codes have shape {tuple(codes.shape)}: give (b, h, w)')
     if codes.min() < 0 or codes.max() >= self.num_codes:
         raise ValueError(f'codes from {codes.min()} to {codes.max()} do not fit a codebook of {self.num_codes}')
-    out = self.decoder(self.quantizer.decode(codes.flatten(1)), codes.shape[1:])
+    out = self.decoder(self.quantizer.decode(codes.flatten(1)).to(self.dtype), codes.shape[1:])
     return out.clamp(0, 1) if self.config.output == 'rgb' else out[:,:3].sigmoid()
 
 # %% ../nbs/04_vitvqgan.ipynb #9e8a7b2d
