@@ -60,7 +60,7 @@ def encode_all(
 )->Tensor:               # `(n, h, w)` int64, on the CPU
     "The codes of many pictures."
     p = next(tokenizer.parameters())
-    with eval_mode(tokenizer): return torch.cat([tokenizer.encode(x.to(p.device, p.dtype)).cpu() for x in images.split(batch_size)])
+    with eval_mode(tokenizer): return torch.cat([tokenizer.encode(x.to(p.device)).cpu() for x in images.split(batch_size)])
 
 # %% ../nbs/04b_tokenizers.ipynb #3570207e
 def decode_all(

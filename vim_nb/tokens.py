@@ -233,7 +233,7 @@ def encode_all(
 
 # %% ../nbs/09_tokens.ipynb #9b87ea80
 def tokenize(
-    tokenizer:nn.Module,  # images `(b, 3, H, W)` to codes `(b, h, w)`: a `ViTVQGAN`
+    tokenizer:nn.Module,  # images `(b, 3, H, W)` to codes `(b, h, w)`: a `ViTVQGAN`, in float32 (half precision changes some codes)
     ds,                   # an `ImageDataset`
     path:Path,            # file to write or replace; the suffix .safetensors is a habit, not a need
     crops:int=1,          # codes per picture; above 1, `ds` must have an augmentation
