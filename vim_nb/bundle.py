@@ -267,7 +267,7 @@ def unpack_examples(
 # %% ../nbs/12_bundle.ipynb #1dfe7805
 def load_bundle(
     source='default',  # "default", a folder, a hub id such as "owner/name", or a `Bundle`, which is handed back as it is
-    dtype:torch.dtype=torch.float32, # of the weights in memory
+    dtype:torch.dtype=torch.float32, # of the weights in memory; an encoder in bfloat16 gives two codes in a hundred another number
 )->Bundle:             # on the CPU, in evaluation mode; FileNotFoundError or ValueError says what is wrong
     "The bundle that `source` means, checked."
     if isinstance(source, Bundle): return source
