@@ -290,7 +290,7 @@ class External(nn.Module):
         self.down,self.up = Fp32Linear(latent_dim, dim),Fp32Linear(dim, out_dim or latent_dim)
         self.module = external_module(name, num_codes, dim, options)
 
-    def forward(self, x:Tensor)->Quantized:
+    def forward(self, x:Tensor)->Quantized: # of the encoder's vectors `(b, n, latent_dim)`
         z,m = self.down(x),self.module
         half = {n: full(t) for n,t in (*m.named_parameters(), *m.named_buffers()) if t.dtype in (torch.float16, torch.bfloat16)}
         with no_autocast(z.device.type): latents,codes,*loss = functional_call(m, half, (z,)) if half else m(z)
