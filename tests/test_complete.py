@@ -63,6 +63,29 @@ def test_rejected_pictures_are_candidates_of_the_unrejected_call(bundle):
     assert chance[s.candidates].mean() > chance[gone].mean()
 
 
+@pytest.mark.parametrize('n,accept,each', [(5, .5, [2]*5), (16, .5, [4]*6 + [2]*4), (3, .4, [3]*3), (4, 1, [1]*4)])
+def test_every_class_has_its_share_of_candidates(bundle, n, accept, each, monkeypatch):
+    "Candidates are counted for the classes of the images that are wanted; five images of ten classes used to reject nothing."
+    asked = []
+    def judge(images):
+        if len(images) != 2 or not (images == .5).all(): asked.append(len(images))
+        return images.mean((1,2,3))[:,None].repeat(1, 10)
+    s = generate(n, reject=judge, accept=accept, model=bundle, settings='paper', progress=False)
+    assert asked == [sum(each)] and len(s) == n and s.labels.tolist() == [i%10 for i in range(n)]
+    assert (s.candidates < sum(each)).all() and len(s.candidates.unique()) == n
+
+
+def test_a_module_chooses_in_evaluation_mode(bundle):
+    class Net(torch.nn.Module):
+        def __init__(self): super().__init__(); self.norm,self.head = torch.nn.BatchNorm2d(3),torch.nn.Linear(3, 10)
+        def forward(self, x): assert not self.training and x.min() >= 0 and x.max() <= 1; return self.head(self.norm(x).mean((2,3)))
+    net = Net().train()
+    before = {k: v.clone() for k,v in net.state_dict().items()}
+    s = generate(3, reject=net, accept=.5, model=bundle, progress=False)
+    assert len(s) == 3 and net.training and all(v.equal(before[k]) for k,v in net.state_dict().items())
+    with pytest.raises(ValueError, match=r'gave shape \(2, 7\) for 2 images.*\(2, 10\)'): generate(3, reject=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 7)), model=bundle, progress=False)
+
+
 def test_the_curve_belongs_to_the_bundle(bundle):
     "Measured on these weights by another network, and what the card recommends is what the curve chose."
     curve = json.loads((top/'results'/'rejection_curve.json').read_text())

@@ -278,7 +278,7 @@ def test_an_interrupt_among_candidates(default, stopping, monkeypatch):
     "Nothing is rejected before all is drawn: the candidates come back, and the call can go on."
     ask = dict(n=4, model=default, reject=True, accept=.5, progress=False)
     kept = generate(**ask)
-    assert len(kept) == 4 and kept.codes.equal(generate(8, model=default, progress=False).codes[kept.candidates])
+    assert len(kept) == 4 and kept.codes.equal(generate(8, [0,1,2,3], model=default, progress=False).codes[kept.candidates])
     monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
     stopping(40)
     with pytest.warns(UserWarning, match='stopped after 320 of 512 codes'): s = generate(**ask)

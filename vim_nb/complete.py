@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .bundle import Bundle
 from .core import show_images
 from .filters import noise
-from .sample import Samples, labels_for, ready, snapshots
+from .sample import Samples, class_caption, labels_for, ready, snapshots
 from .tokenizers import decode_all, encode_all
 
 # %% ../nbs/13a_complete.ipynb #35e93432
@@ -88,7 +88,7 @@ class Completions(Samples):
         shown,patch = self.images[:,:columns],self.images.shape[-1]//self.mask.shape[1]
         pixels = self.mask.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
         rows = torch.cat([torch.stack([self.originals, self.originals.where(pixels, torch.tensor(.5))], 1), shown], 1)
-        names = ['']*len(rows) if self.labels is None else [self.classes[i] if self.classes else str(i) for i in self.labels.tolist()]
+        names = ['']*len(rows) if self.labels is None else [class_caption(i, self.classes) for i in self.labels.tolist()]
         captions = [c for name in names for c in ('original', f'{self.mask.float().mean():.0%} kept', *[name]*shown.shape[1])]
         return show_images(rows.flatten(0, 1), captions, rows.shape[1], scale)
 
