@@ -8,8 +8,9 @@ __all__ = ['generator', 'is_whole', 'eval_mode', 'num_parameters', 'device_of', 
            'printable', 'valid_text', 'content_hash', 'write_json', 'existing_file', 'parse_json', 'read_json']
 
 # %% ../nbs/00_core.ipynb #4f86e36f
-import ctypes, errno, hashlib, json, math, operator, os, platform, re, secrets, shutil, sys, unicodedata
+import ctypes, errno, hashlib, importlib.util, json, math, operator, os, platform, re, secrets, shutil, sys, unicodedata
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -67,18 +68,26 @@ def default_device()->torch.device: # the first of CUDA, MPS, CPU that is there
     return torch.device('cuda' if torch.cuda.is_available() else 'mps' if mps and mps.is_available() else 'cpu')
 
 # %% ../nbs/00_core.ipynb #24d83408
+@lru_cache(None)
 def caption_font(size:int): # height in pixels
-    "Pillow's own font, so that nothing has to be installed."
+    "DejaVu Sans out of the folder of matplotlib; where that is missing, Pillow's own font."
     from PIL import ImageFont
-    return ImageFont.load_default(size=size)
+    package = getattr(importlib.util.find_spec('matplotlib'), 'origin', None) or ''
+    try: return ImageFont.truetype(str(Path(package).parent/'mpl-data'/'fonts'/'ttf'/'DejaVuSans.ttf'), size-1)
+    except OSError: return ImageFont.load_default(size)
 
-# %% ../nbs/00_core.ipynb #7196f0c9
+# %% ../nbs/00_core.ipynb #dfc4a19c
 def fit_text(
-    text:str,   # a caption
-    font,       # a Pillow font
-    width:int,  # pixels that there are
-)->str:         # `text`, or as much of it as fits, then an ellipsis
-    "`text` cut to `width` pixels."
+    text:str,             # a caption
+    font,                 # a Pillow font
+    width:float=math.inf, # pixels that there are
+)->str: # `text` in composed form, in which a control character, or one that the font lacks, is `\\u` and its number; as much of it as fits, then an ellipsis
+    "What can be shown of `text` in `width` pixels."
+    absent = font.getmask('\U0010ffff')
+    def show(c):
+        known = unicodedata.category(c) not in ('Cc','Cs') and ((mask := font.getmask(c)).size != absent.size or bytes(mask) != bytes(absent))
+        return c if known else f'\\u{ord(c):04x}'
+    text = ''.join(map(show, unicodedata.normalize('NFC', text)))
     if font.getlength(text) <= width: return text
     while text and font.getlength(text+'…') > width: text = text[:-1]
     return text.rstrip()+'…'

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from torch import Tensor, nn
 from .bundle import Bundle, check_prior, load_bundle
-from .core import atomic_write, caption_font, default_device, device_of, drawable, show_images
+from .core import atomic_write, caption_font, default_device, device_of, fit_text, show_images
 from .decode import Decoder, cache_bytes, check_fits
 from .draw import draw_codes, pictures, start_codes
 from .filters import SampleSettings, choose_settings, noise
@@ -35,7 +35,7 @@ def class_caption(
     "What is written below an image of a class."
     if not classes: return str(label)
     name = str(classes[label])
-    return f'{label} {name}' if '\\u' in drawable(name, caption_font(13)) else name
+    return f'{label} {name}' if '\\u' in fit_text(name, caption_font(13)) else name
 
 # %% ../nbs/13_sample.ipynb #15742c77
 @dataclass
