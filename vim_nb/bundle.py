@@ -16,7 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from torch import nn
 from .classifier import Classifier, ClassifierConfig
-from .core import atomic_folder, content_hash, num_parameters, printable, read_json, valid_text, write_json
+from .core import atomic_folder, content_hash, num_parameters, read_json, write_json
+from .text import printable, valid_text
 from .weights import check_network, config_from_dict, config_to_dict, load_state, load_tensors, save_tensors, tensor_shapes
 from .quantizers import quantizer_kinds
 from .tokenizers import tokenizer_kinds

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['generator', 'is_whole', 'eval_mode', 'num_parameters', 'device_of', 'default_device', 'caption_font', 'fit_text',
            'to_pixels', 'show_images', 'leftovers', 'is_running', 'beside', 'atomic_write', 'atomic_folder',
-           'printable', 'valid_text', 'content_hash', 'write_json', 'existing_file', 'parse_json', 'read_json']
+           'content_hash', 'write_json', 'existing_file', 'parse_json', 'read_json']
 
 # %% ../nbs/00_core.ipynb #4f86e36f
 import ctypes, errno, hashlib, importlib.util, json, math, operator, os, platform, re, secrets, shutil, sys, unicodedata
@@ -223,22 +223,6 @@ def atomic_folder(
     finally:
         shutil.rmtree(new, ignore_errors=True)
         if path.exists(): shutil.rmtree(old, ignore_errors=True)
-
-# %% ../nbs/00_core.ipynb #dd752455
-def printable(
-    text,         # anything; what is not a string is turned into one
-    keep:str='',  # control characters that may stay, such as a newline
-)->str:           # the same for the eye, harmless to a terminal
-    "`text` with control characters, bidirectional overrides and lone surrogates escaped."
-    safe = lambda c: c in keep or c in '\u200c\u200d' or unicodedata.category(c) not in ('Cc','Cf','Cs','Zl','Zp')
-    return ''.join(c if safe(c) else c.encode('unicode_escape').decode() for c in str(text))
-
-# %% ../nbs/00_core.ipynb #58cb5d76
-def valid_text(
-    name, # of a class; what is not a string is left alone
-):        # the same, which UTF-8 can hold
-    "`name` with lone surrogates escaped."
-    return name.encode('utf-8', 'backslashreplace').decode() if isinstance(name, str) else name
 
 # %% ../nbs/00_core.ipynb #d3d3dcb8
 def _feed(h, x):

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 import torch
 from torch import Tensor
-from .core import generator, valid_text
+from .core import generator
+from .text import valid_text
 from .dataset import ImageDataset, as_augment, hold
 from .named import named_sets, named_square, open_named
 from .pictures import as_size, fit, height_width

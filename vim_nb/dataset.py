@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from .core import content_hash, is_whole, valid_text
+from .core import content_hash, is_whole
+from .text import valid_text
 from .indices import as_indices
 from .pictures import Augment, as_size, augmentations, augmented, height_width
 from .sources import kept, pick, stack_pixels
