@@ -98,15 +98,16 @@ def train(run): # a `Run`, trained to its last step; SystemExit after a save whe
 
 # %% ../nbs/17b_console.ipynb #5e6f4f6f
 def codes_from(
-    source:str,    # a token cache, ending in .safetensors, or pictures as `load_images` takes them
+    source:str,    # a token cache of any name, or images as `load_images` takes them
     tokenizer,     # makes the codes, or made them
     bundle:str,    # where it came from: a resumed run loads it from there
 ):                 # a `TokenCache`, or `ImageCodes`
     "What a prior learns from."
     from vim_nb.core import default_device
     from vim_nb.data import load_images
+    from vim_nb.token_file import is_token_file
     from vim_nb.tokens import ImageCodes, TokenCache
-    if source.endswith('.safetensors'): return TokenCache(source, tokenizer)
+    if source.endswith('.safetensors') or is_token_file(source): return TokenCache(source, tokenizer)
     return ImageCodes(tokenizer.to(default_device()), load_images(source, size=tokenizer.config.size, augment='prior'), bundle)
 
 # %% ../nbs/17b_console.ipynb #332573ce
