@@ -40,6 +40,9 @@ def load_optimizer(
         memory.setdefault(n, {})[key] = v.clone()
     unknown = memory.keys() - names.values()
     if unknown: raise ValueError(f'the optimiser remembers {", ".join(sorted(unknown)[:3])}, which {type(module).__name__} does not have')
+    expected = {'AdamW': {'step', 'exp_avg', 'exp_avg_sq'}, 'Adafactor': {'step', 'row_var', 'col_var', 'variance'}}.get(type(optimizer).__name__)
+    strange = expected and {k for m in memory.values() for k in m} - expected
+    if strange: raise ValueError(f'the checkpoint holds {sorted(strange)[0]!r}, and {type(optimizer).__name__} remembers {sorted(expected)}: it was another optimizer, go on with that one')
     own = optimizer.state_dict()
     numbered = {i: names[p] for g,h in zip(own['param_groups'], optimizer.param_groups) for i,p in zip(g['params'], h['params'])}
     optimizer.load_state_dict({**own, 'state': {i: memory[n] for i,n in numbered.items() if n in memory}})

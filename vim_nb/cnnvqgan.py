@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .layers import Fp32Conv2d, attend
 from .quantizers import quantizer_kinds
 from .quantizer_shapes import complete_quantizer
-from .vitvqgan import Tokenizer, check_choice, check_size, outputs
+from .vitvqgan import Tokenizer, check_choice, check_eps, check_size, outputs
 
 # %% ../nbs/04a_cnnvqgan.ipynb #0f3c5234
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class CNNVQGANConfig:
     code_dim:int=8                               # dimensions of the lookup
     groups:int=32                                # of channels that are normalised together, at most
     output:str='rgb'                             # "rgb" or "logit-laplace"
+    logit_laplace_eps:float=0.                   # of DALL-E's `map_pixels`, in [0,.5); 0: no map
     quantizer:str='codebook'                     # a key of `quantizer_kinds`
     quantizer_options:dict=field(default_factory=dict) # what else that class takes
 
@@ -40,6 +41,7 @@ class CNNVQGANConfig:
         if wrong := [i for i in self.attention if not 0 <= i < len(self.multipliers)]:
             raise ValueError(f'attention in level {wrong[0]}: there are levels 0 to {len(self.multipliers)-1}')
         check_size(self.size, self.patch)
+        check_eps(self)
         check_choice(self, output=outputs, quantizer=tuple(quantizer_kinds))
         complete_quantizer(self)
 

@@ -257,7 +257,7 @@ class Decoder:
         c,own = self.config,lambda t: t.detach().to(self.dtype)
         self.start,self.codes,at = own(prior.start.weight),own(prior.codes.weight),torch.arange(c.tokens, device=self.device)
         self.rope,self.places = prior.rope,None
-        if prior.rope is None: self.places = own(prior.rows.weight[at//c.grid[1]] + prior.columns.weight[at%c.grid[1]])
+        if prior.rope is None: self.places = own(prior.add_position(0., at))
         self.blocks = [flat_block(o, self.matrix, self.dtype) for o in prior.trunk.blocks]
         self.norm,self.out = norm_of(prior.trunk.norm, self.dtype),self.matrix(prior.out)
 

@@ -21,7 +21,8 @@ class Recipe:
     warmup:int = 0                  # steps of linear rise to `lr`
     schedule:str = 'cosine'         # "cosine", or "exponential": constant, then falling from step `hold` on
     hold:int = 0                    # where the exponential fall begins
-    betas:tuple[float,float] = (.9,.99) # AdamW's two memories
+    optimizer:str = 'adamw'         # "adamw", or "adafactor": torch's, whose memory grows with rows and columns, not with weights
+    betas:tuple[float,float] = (.9,.99) # AdamW's decay of the first and second moment
     weight_decay:float = 1e-4       # decoupled, on the parameters that the task names
     clip:float = 1.                 # longest gradient (norm over all parameters); 0: any length
     ema:float = .999                # decay of the averaged weights; 0: no average
@@ -33,10 +34,10 @@ class Recipe:
         r = self
         fine = dict(steps=r.steps >= 1, batch_size=r.batch_size >= 1, lr=r.lr > 0, end_lr=0 <= r.end_lr <= r.lr,
             warmup=0 <= r.warmup <= r.steps, schedule=r.schedule in ('cosine','exponential'), hold=0 <= r.hold <= r.steps,
-            betas=len(r.betas) == 2 and all(0 <= b < 1 for b in r.betas), weight_decay=r.weight_decay >= 0, clip=r.clip >= 0,
+            optimizer=r.optimizer in ('adamw','adafactor'), betas=len(r.betas) == 2 and all(0 <= b < 1 for b in r.betas), weight_decay=r.weight_decay >= 0, clip=r.clip >= 0,
             ema=0 <= r.ema < 1, precision=r.precision in ('fp32','bf16','auto'), save_every=r.save_every >= 0)
         wanted = dict(end_lr=f'0 to lr={r.lr}', warmup=f'0 to steps={r.steps}', hold=f'0 to steps={r.steps}', lr='a number above 0', ema='0 (off) to below 1',
-            schedule='"cosine" or "exponential"', betas='two numbers in [0,1)', precision='"fp32", "bf16" or "auto"', steps='1 or more', batch_size='1 or more')
+            schedule='"cosine" or "exponential"', optimizer='"adamw" or "adafactor"', betas='two numbers in [0,1)', precision='"fp32", "bf16" or "auto"', steps='1 or more', batch_size='1 or more')
         for name,ok in fine.items():
             if not ok: raise ValueError(f'{name}={getattr(r, name)!r} in the recipe: wanted {wanted.get(name, "0 (off) or more")}')
         if r.schedule == 'exponential' and not r.end_lr: raise ValueError('end_lr=0 in the recipe: an exponential never gets there, give a small number')

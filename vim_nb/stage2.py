@@ -131,7 +131,7 @@ def decay(self:PriorTask,
     parameter:Tensor, # itself
 )->bool:
     "Matrices decay; tables, biases and norms do not."
-    return parameter.ndim > 1 and name.split('.')[-2] not in ('start','codes','rows','columns')
+    return parameter.ndim > 1 and name.split('.')[-2] not in ('start','codes','rows','columns','positions')
 
 # %% ../nbs/11_stage2.ipynb #5fb1206d
 @patch

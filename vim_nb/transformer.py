@@ -26,9 +26,10 @@ class VIMConfig:
     head_dim:int=32              # dimensions of a head
     hidden:int=640               # width inside the MLP
     dropout:float=0.             # on attention weights, activations and residual branches, in [0,1); the paper's is .1
-    block:str='paper'            # "paper": LayerNorm, GELU, learned rows and columns; "modern": RMSNorm, SwiGLU, rotary places, no biases
+    block:str='paper'            # "paper": LayerNorm, GELU, learned positions; "modern": RMSNorm, SwiGLU, rotary places, no biases
     qk_norm:bool=False           # RMSNorm on each head's queries and keys?
     zero_start:bool=False        # is the start token's query and key turned to zero, as LlamaGen's is? modern blocks only
+    position:str='axial'         # "axial": a learned row plus a learned column; "full": a learned vector for each position; paper blocks only
 
     @property
     def tokens(self)->int: return self.grid[0]*self.grid[1] # codes in a picture
@@ -47,6 +48,8 @@ def check_config(
     if c.block not in ('paper', 'modern'): raise ValueError(f'block={c.block!r}: wanted "paper" or "modern"')
     if c.block == 'modern' and c.head_dim%4:
         raise ValueError(f'head_dim={c.head_dim}: a modern block turns pairs by row and by column, wanted a multiple of 4')
+    if c.position not in ('axial', 'full'): raise ValueError(f'position={c.position!r}: wanted "axial" or "full"')
+    if c.position == 'full' and c.block == 'modern': raise ValueError('position="full": a modern block turns by row and column and has no table, wanted block="paper"')
     if c.zero_start and c.block == 'paper': raise ValueError('zero_start=True: a paper block turns nothing, wanted block="modern"')
 
 # %% ../nbs/10_transformer.ipynb #ece0fdf3
@@ -153,7 +156,8 @@ class VIM(nn.Module):
         self.config,c = config,config
         self.start,self.codes = nn.Embedding(c.classes+1, c.width),nn.Embedding(c.num_codes, c.width)
         modern = c.block == 'modern'
-        if not modern: self.rows,self.columns = nn.Embedding(c.grid[0], c.width),nn.Embedding(c.grid[1], c.width)
+        if c.position == 'full': self.positions = nn.Embedding(c.tokens, c.width)
+        elif not modern: self.rows,self.columns = nn.Embedding(c.grid[0], c.width),nn.Embedding(c.grid[1], c.width)
         self.register_buffer('rope', slot_angles(c) if modern else None, persistent=False)
         self.trunk = Trunk(c.blocks, c.width, c.heads, c.hidden, c.head_dim, causal=True, dropout=c.dropout, modern=modern, qk_norm=c.qk_norm)
         self.out = nn.Linear(c.width, c.num_codes, bias=not modern)
@@ -176,6 +180,16 @@ class VIM(nn.Module):
 
     def extra_repr(self): return f'{self.config.num_codes} codes, {self.config.grid[0]}×{self.config.grid[1]}, {self.config.classes} classes'
 
+# %% ../nbs/10_transformer.ipynb #4c77a0e8
+@patch
+def add_position(self:VIM,
+    x:Tensor,  # tokens, `(..., n, width)`
+    at:Tensor, # positions that they predict, `(n,)` int64
+)->Tensor:     # same shape
+    "Tokens of a model with paper blocks, each with the learned vector of its position."
+    if self.config.position == 'full': return x + self.positions(at)
+    return x + self.rows(at//self.config.grid[1]) + self.columns(at%self.config.grid[1])
+
 # %% ../nbs/10_transformer.ipynb #12ed38bc
 @patch
 def embed(self:VIM,
@@ -187,8 +201,7 @@ def embed(self:VIM,
     x = self.codes(codes)
     if first==0: x = torch.cat([self.start(labels)[:,None], x], 1)
     if self.rope is not None: return x
-    at = torch.arange(first, first+x.shape[1], device=x.device)
-    return x + self.rows(at//self.config.grid[1]) + self.columns(at%self.config.grid[1])
+    return self.add_position(x, torch.arange(first, first+x.shape[1], device=x.device))
 
 # %% ../nbs/10_transformer.ipynb #0fa1b027
 @patch

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['outputs', 'vitvqgan_sizes', 'Reconstruction', 'ViTConfig', 'check_choice', 'nearest_multiples', 'check_size',
-           'ViTVQGANConfig', 'Place', 'Stack', 'Encoder', 'Decoder', 'check_range', 'check_images', 'Tokenizer',
-           'ViTVQGAN']
+           'check_eps', 'ViTVQGANConfig', 'Place', 'Stack', 'Encoder', 'Decoder', 'map_pixels', 'unmap_pixels',
+           'check_range', 'check_images', 'Tokenizer', 'ViTVQGAN']
 
 # %% ../nbs/04_vitvqgan.ipynb #00ef6614
 from collections import namedtuple
@@ -58,6 +58,15 @@ def check_size(
     for n in size:
         if n < patch or n%patch: raise ValueError(f'size={n} is not a multiple of patch={patch}: the nearest are {nearest_multiples(n, patch)}')
 
+# %% ../nbs/04_vitvqgan.ipynb #f9e33e17
+def check_eps(
+    config, # with `output` and `logit_laplace_eps`
+):          # ValueError names the field
+    "DALL-E's map goes with an output that has a likelihood, and leaves something between its ends."
+    e = config.logit_laplace_eps
+    if not 0 <= e < .5: raise ValueError(f'logit_laplace_eps={e} is not in [0,0.5): 0 is off, DALL-E has 0.1')
+    if e and config.output == 'rgb': raise ValueError(f'logit_laplace_eps={e} with output="rgb", which has no likelihood: take one of the two')
+
 # %% ../nbs/04_vitvqgan.ipynb #611ad906
 @dataclass(frozen=True)
 class ViTVQGANConfig:
@@ -71,12 +80,14 @@ class ViTVQGANConfig:
     tanh:str='head'                     # "head" or "blocks"
     position:str='learned'              # "learned" or "sincos"
     output:str='logit-laplace'          # "logit-laplace" or "rgb"
+    logit_laplace_eps:float=0.          # of DALL-E's `map_pixels`, in [0,.5); 0: no map
     quantizer:str='codebook'            # a key of `quantizer_kinds`
     quantizer_options:dict=field(default_factory=dict) # what else that class takes
 
     def __post_init__(self):
         check_size(self.size, self.patch)
         check_choice(self, tanh=('head','blocks'), position=('learned','sincos'), output=outputs, quantizer=tuple(quantizer_kinds))
+        check_eps(self)
         complete_quantizer(self)
 
     @property
@@ -160,6 +171,21 @@ class Decoder(nn.Module):
 # %% ../nbs/04_vitvqgan.ipynb #93553f64
 Reconstruction = namedtuple('Reconstruction', 'images mean log_scale codes loss')
 
+# %% ../nbs/04_vitvqgan.ipynb #58f698db
+def map_pixels(
+    x:Tensor,   # in [0,1], any shape
+    eps:float,  # in [0,.5)
+)->Tensor:      # in [eps, 1-eps], same shape
+    "DALL-E's map of pixels away from 0 and 1 (Ramesh et al. 2021, app. A.3)."
+    return (1-2*eps)*x + eps
+
+def unmap_pixels(
+    x:Tensor,   # in [0,1], any shape
+    eps:float,  # in [0,.5)
+)->Tensor:      # in [-eps/(1-2*eps), 1+eps/(1-2*eps)], same shape
+    "The inverse of `map_pixels`."
+    return (x-eps)/(1-2*eps)
+
 # %% ../nbs/04_vitvqgan.ipynb #11e3424d
 def check_range(
     images:Tensor, # to be in [0,1]
@@ -209,6 +235,10 @@ class Tokenizer(nn.Module):
     @property
     def last_layer(self)->Tensor: return [p for p in self.decoder.parameters() if p.ndim > 1][-1]  # where the losses' pulls are compared
 
+    def to_images(self, out:Tensor)->Tensor: # the decoder's channels -> images `(b, 3, H, W)`, not yet clamped to [0,1]
+        if self.config.output == 'rgb': return out
+        return unmap_pixels(out[:,:3].sigmoid(), self.config.logit_laplace_eps)
+
     def forward(self,
         images:Tensor,  # `(b, 3, H, W)` in [0,1]
         quantizer=None, # stands in for the tokenizer's own (a training that warms up without codes does that)
@@ -216,9 +246,8 @@ class Tokenizer(nn.Module):
         h,w = images.shape[-2]//self.patch, images.shape[-1]//self.patch
         latents,codes,loss = (quantizer or self.quantizer)(self.encoder(images.to(self.dtype)))
         codes,out = rearrange(codes, 'b (h w) -> b h w', h=h),self.decoder(latents.to(self.dtype), (h,w))
-        if self.config.output == 'rgb': return Reconstruction(out, None, None, codes, loss)
-        mean,log_scale = out.chunk(2, 1)
-        return Reconstruction(mean.sigmoid(), mean, log_scale, codes, loss)
+        mean,log_scale = (None, None) if self.config.output == 'rgb' else out.chunk(2, 1)
+        return Reconstruction(self.to_images(out), mean, log_scale, codes, loss)
 
 # %% ../nbs/04_vitvqgan.ipynb #ec6eacc5
 @patch
@@ -237,7 +266,7 @@ def decode(self:Tokenizer, codes:Tensor)->Tensor:
     if codes.min() < 0 or codes.max() >= self.num_codes:
         raise ValueError(f'codes from {codes.min()} to {codes.max()} do not fit a codebook of {self.num_codes}')
     out = self.decoder(self.quantizer.decode(codes.flatten(1)).to(self.dtype), codes.shape[1:])
-    return out.clamp(0, 1) if self.config.output == 'rgb' else out[:,:3].sigmoid()
+    return self.to_images(out).clamp(0, 1)
 
 # %% ../nbs/04_vitvqgan.ipynb #9e8a7b2d
 class ViTVQGAN(Tokenizer):
