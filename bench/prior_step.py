@@ -44,7 +44,7 @@ def measure(size, precision, loss):
     config,(batch,steps) = vim_sizes[size],sizes[size]
     model = VIM(config)
     task = (Textbook if loss.startswith('textbook') else PriorTask)(model, checkpointing='checkpointing' in loss)
-    recipe = replace(prior_recipes['paper'], batch_size=batch, precision=precision)
+    recipe = replace(prior_recipes['paper'].run, batch_size=batch, precision=precision)
     run,took,start = Run(task, Codes(config, 2*batch), recipe),[],peak()
     for p in model.parameters():
         run.optimizer.state[p] = dict(step=torch.zeros(()), **{k: torch.empty_like(p).fill_(0.) for k in ('exp_avg','exp_avg_sq')})

@@ -65,7 +65,7 @@ def test_not_square_from_folder_to_sample(folder, tmp_path):
     assert tokenizer.encode(load_images(folder, size=(48,40)).batch([0])['image']).shape == (1,6,5)       # another grid: the table is interpolated
     cache = tokenize(tokenizer, load_images(folder, size=size, augment='prior'), tmp_path/'tokens', crops=2, progress=False)
     assert (cache.grid, cache.size) == (grid, size)
-    prior = Run(PriorTask(VIM(VIMConfig(64, grid, 1, 32, 1, 2, 16, 64))), cache, replace(prior_recipes['tiny'], steps=2, batch_size=4, warmup=1))
+    prior = Run(PriorTask(VIM(VIMConfig(64, grid, 1, 32, 1, 2, 16, 64))), cache, replace(prior_recipes['tiny'].run, steps=2, batch_size=4, warmup=1))
     for m in prior: pass
     v = validate(prior.ema_model(), cache)
     assert abs(v['bits_per_dim'] - v['bits_per_token']*32/(3*32*64)) < 1e-9
