@@ -2,6 +2,7 @@
 from dataclasses import replace
 import pytest
 import torch
+from vim_nb import cli
 from vim_nb.bundle import load_bundle, save_bundle
 from vim_nb.core import content_hash, generator
 from vim_nb.data import ImageDataset
@@ -84,3 +85,23 @@ def test_a_prior(changes, optimizer, tmp_path):
     steps = [decoder(None, labels, cache)] + [decoder(codes.flatten(1)[:, t:t+1], labels, cache) for t in range(15)]
     assert (torch.stack(steps, 1) - truth).abs().max() < 1e-5
     assert generate(5, model=b, progress=False, batch_size=2).codes.equal(generate(5, model=b, progress=False, batch_size=5).codes)
+
+
+class Enough(Exception): pass
+
+
+@pytest.mark.parametrize('options,grid,output,size', [({}, (32, 32), 'logit-laplace', 'small'), (dict(image_size='64'), (8, 8), 'logit-laplace', 'small'),
+                                                     (dict(size='tiny', patch=16), (16, 16), 'logit-laplace', 'tiny'), (dict(recipe='parti'), (32, 32), 'rgb', 'small'),
+                                                     (dict(recipe='tiny'), (8, 8), 'logit-laplace', 'tiny')])
+def test_a_recipe_carries_its_size(options, grid, output, size, tmp_path, monkeypatch):
+    "`--recipe paper` is the paper's tokenizer at 256×256 unless the command line says otherwise; checkpoints know what was used."
+    seen = {}
+    def begin(task, data, recipe, *args): seen.update(task=task, data=data); raise Enough
+    monkeypatch.setattr('vim_nb.cli.open_run', begin)
+    monkeypatch.setattr('vim_nb.stage1.load_lpips', lambda: type('Nothing', (), {'hash': None})())
+    monkeypatch.setattr('vim_nb.stage1.make_critic', lambda config: torch.nn.Linear(1, 1))
+    with pytest.raises(Enough): cli.vim_train_tokenizer('digits', str(tmp_path/'run'), **{'recipe': 'paper', **options})
+    task = seen['task']
+    assert task.model.config.grid == grid and task.model.config.output == output and seen['data'][0]['image'].shape[1:] == task.model.config.size
+    assert task.recipe.size == size and tuple(task.recipe.image_size) == task.model.config.size
+    assert sum(len(s.trunk.blocks) for s in (task.model.encoder.stack, task.model.decoder.stack)) == {'small': 16, 'tiny': 3}[size]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['one_sentence', 'named', 'recipe_with', 'check_same', 'open_run', 'train', 'codes_from', 'some_pictures', 'finish',
-           'sides', 'tokenizer_config', 'tokenizer_plan', 'tokenizer_task', 'prior_task', 'class_list']
+           'sides', 'tokenizer_config', 'tokenizer_plan', 'tokenizer_task', 'prior_plan', 'prior_task', 'class_list']
 
 # %% ../nbs/17b_console.ipynb #2a9920c6
 from functools import wraps
@@ -153,30 +153,35 @@ def sides(
 def tokenizer_config(
     size:str,       # a key of `tokenizer_sizes`
     pixels:tuple,   # height and width of the pictures
-    **given,        # `output`, `quantizer` and others; None: as the size has it; `quantizer_options` as JSON
+    **given,        # other fields, such as `patch`, `output`, `quantizer`; None: as the size has it; `quantizer_options` as JSON
 ):                  # `ViTVQGANConfig` or `CNNVQGANConfig`
     "The network that a command line describes."
     import json
-    from dataclasses import replace
+    from dataclasses import fields, replace
     from vim_nb.tokenizers import tokenizer_sizes
     given = {k: v for k,v in given.items() if v is not None}
     try: given = {k: json.loads(v) if k == 'quantizer_options' else v for k,v in given.items()}
     except ValueError as e: raise ValueError(f'quantizer_options {given["quantizer_options"]!r} is no JSON ({e}): write it such as {{"levels": [8,5,5,5]}}') from None
-    return replace(named(tokenizer_sizes, size, 'size'), size=pixels, **given)
+    base = named(tokenizer_sizes, size, 'size')
+    if foreign := [k for k in given if k not in {f.name for f in fields(base)}]:
+        raise ValueError(f'{foreign[0]}={given[foreign[0]]!r} is no option of size={size!r}, a {type(base).__name__}: it has {", ".join(f.name for f in fields(base))}')
+    return replace(base, size=pixels, **given)
 
 # %% ../nbs/17b_console.ipynb #d804c277
 def tokenizer_plan(
     recipe:str,     # a key of `tokenizer_recipes`
     steps:int=None, # in all; None: as the recipe has it
     start:str=None, # the bundle to start from, if any
+    discriminator:str=None, # a key of `discriminators`; None: the recipe's, if it has one
     **given,        # what else `recipe_with` takes
 ):                  # a `TokenizerRecipe`
     "The training that a command line describes."
     from dataclasses import replace
-    from vim_nb.stage1 import scaled, tokenizer_recipes
+    from vim_nb.stage1 import discriminators, scaled, tokenizer_recipes, with_discriminator
     plan = named(tokenizer_recipes, recipe, 'recipe')
     if plan.freeze and start is None: raise ValueError(f'the recipe {recipe!r} trains a decoder behind a finished encoder: name its bundle with --start')
     if steps is not None: plan = scaled(plan, steps)
+    if discriminator is not None and named(discriminators, discriminator, 'discriminator'): plan = with_discriminator(plan, discriminator)
     return replace(plan, run=recipe_with(plan.run, **given))
 
 # %% ../nbs/17b_console.ipynb #ba2a2e98
@@ -193,6 +198,19 @@ def tokenizer_task(
     if start is not None: take_weights(model, load_bundle(start).tokenizer)
     return TokenizerTask(model, plan if hasattr(model.quantizer, 'weight') else without_helps(plan))
 
+# %% ../nbs/17b_console.ipynb #4baec6f2
+def prior_plan(
+    recipe:str, # a key of `prior_recipes`
+    **given,    # size, dropout, label_drop, smoothing and noise, and what `recipe_with` takes; None: as the recipe has it
+):              # a `PriorRecipe`
+    "The training of a prior that a command line describes."
+    from dataclasses import fields, replace
+    from vim_nb.stage2 import prior_recipes
+    plan = named(prior_recipes, recipe, 'recipe')
+    given = {k: v for k,v in given.items() if v is not None}
+    own = {f.name: given.pop(f.name) for f in fields(plan) if f.name in given}
+    return replace(plan, run=recipe_with(plan.run, **given), **own)
+
 # %% ../nbs/17b_console.ipynb #21112360
 def prior_task(
     size:str,              # a key of `vim_sizes`
@@ -201,17 +219,16 @@ def prior_task(
     unconditional:bool,    # leave the classes out?
     dropout:float=None,    # in [0,1); None: as the size has it
     start:str=None,        # a bundle whose prior's weights are taken over; ValueError when they do not fit
+    position:str=None,     # "axial" or "full"; None: as the size has it
     **given,               # what else `PriorTask` takes
 ):                         # a `PriorTask`
     "The prior that a command line describes."
-    from dataclasses import replace
     from vim_nb.bundle import load_bundle
     from vim_nb.weights import load_state
     from vim_nb.machine import fresh
     from vim_nb.stage2 import PriorTask, prior_for
     from vim_nb.transformer import VIM, vim_sizes
-    config = prior_for(data, named(vim_sizes, size, 'size'), unconditional)
-    model = fresh(seed, VIM, config if dropout is None else replace(config, dropout=dropout))
+    model = fresh(seed, VIM, prior_for(data, named(vim_sizes, size, 'size'), unconditional, dropout=dropout, position=position))
     if start is not None:
         trained = load_bundle(start).prior
         if trained is None: raise ValueError(f'{start} holds no prior to start from')
