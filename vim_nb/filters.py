@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['guidance_schedules', 'noise', 'with_temperature', 'top_k_of', 'top_p_of', 'min_p_of', 'guided', 'rise',
-           'SampleSettings', 'check_settings', 'settings_at', 'choose_settings', 'filtered', 'scrambled', 'gumbel',
-           'pick', 'draw_code']
+           'plain_number', 'whole_number', 'plain_setting', 'SampleSettings', 'check_settings', 'settings_at',
+           'choose_settings', 'filtered', 'scrambled', 'gumbel', 'pick', 'draw_code']
 
 # %% ../nbs/12b_filters.ipynb #4ae895e7
-import math
+import math, operator, sys
 import torch
 from dataclasses import dataclass, fields, replace
 from itertools import repeat
@@ -27,11 +27,11 @@ def noise(
 # %% ../nbs/12b_filters.ipynb #f2e43341
 def with_temperature(
     logits:Tensor,     # `(..., K)`
-    temperature:float, # 0 or more; 1 changes nothing, 0 leaves the largest alone
+    temperature:float, # 0 or more; 1 changes nothing, 0 and what is too small to divide by leave the largest alone
 )->Tensor:             # `(..., K)`
     "Sharper logits below 1, flatter ones above."
     if temperature == 1: return logits
-    if temperature > 0: return logits/temperature
+    if temperature >= sys.float_info.min: return (logits - logits.amax(-1, keepdim=True))/temperature
     best = logits.argmax(-1, keepdim=True)
     return torch.full_like(logits, -math.inf).scatter(-1, best, 0.)
 
@@ -94,6 +94,36 @@ guidance_schedules = {'constant': lambda t,n,power: 1.,
                       'power-cosine': lambda t,n,power: rise((t/n)**power)}
 
 # %% ../nbs/12b_filters.ipynb #7472398d
+def plain_number(
+    x, # anything
+):     # an int or float where `x` is a number, a bool where it is a truth value, else `x` itself
+    "A Python number for a scalar of numpy, torch or another library."
+    if isinstance(x, (bool,str,bytes)) or type(x) in (int,float): return x
+    if str(getattr(x, 'dtype', '')).removeprefix('torch.') == 'bool' and getattr(x, 'ndim', 1) == 0: return bool(x)
+    for convert in (operator.index, float):
+        try: return convert(x)
+        except (TypeError, ValueError, RuntimeError): pass
+    return x
+
+def whole_number(
+    value,    # what somebody gave
+    name:str, # of the argument
+)->int:       # ValueError when it is none
+    "`value` as an int; a float without a fraction counts."
+    n = plain_number(value)
+    if isinstance(n, float) and n.is_integer(): n = int(n)
+    if isinstance(n, bool) or not isinstance(n, int): raise ValueError(f'{name}={value!r} is not a whole number, such as 16')
+    return n
+
+# %% ../nbs/12b_filters.ipynb #42ee4fcb
+def plain_setting(
+    x, # value of a field
+):     # numbers and pairs of Python; else `x` itself
+    "A setting without arrays, tensors and lists, which JSON, `==` and `repr` do not agree about."
+    if getattr(x, 'ndim', 0) == 1 and hasattr(x, 'tolist'): x = x.tolist()
+    return tuple(map(plain_number, x)) if isinstance(x, (list,tuple)) else plain_number(x)
+
+# %% ../nbs/12b_filters.ipynb #4359353b
 @dataclass(frozen=True)
 class SampleSettings:
     "How codes are drawn. The defaults are the paper's: the model's own distribution."
@@ -107,8 +137,8 @@ class SampleSettings:
     guidance_interval:tuple=(0.,1.)   # guidance acts from the first share of the picture up to the second, in raster order
 
     def __post_init__(self):
-        for name in ('temperature','guidance_interval'):   # JSON knows no tuples
-            if isinstance(getattr(self, name), list): object.__setattr__(self, name, tuple(getattr(self, name)))
+        for f in fields(self): object.__setattr__(self, f.name, plain_setting(getattr(self, f.name)))
+        if isinstance(self.top_k, float) and self.top_k.is_integer(): object.__setattr__(self, 'top_k', int(self.top_k))
         check_settings(self)
     def __repr__(self):
         changed = [f'{f.name}={getattr(self, f.name)!r}' for f in fields(self) if getattr(self, f.name) != f.default]
@@ -117,22 +147,22 @@ class SampleSettings:
     @property
     def guides(self)->bool: return self.guidance != 1 # is the model asked twice?
 
-# %% ../nbs/12b_filters.ipynb #632c84f2
+# %% ../nbs/12b_filters.ipynb #e820f1a0
 def check_settings(
     s:SampleSettings, # to be looked at
 )->None:
     "`ValueError` with the first field of `s` that makes no sense."
     def need(name, good, allowed):
         if not good: raise ValueError(f'{name}={getattr(s, name)!r} is not {allowed}')
-    number = lambda x: isinstance(x, (int,float)) and math.isfinite(x)
+    number = lambda x: isinstance(x, (int,float)) and not isinstance(x, bool) and math.isfinite(x)
     pair = lambda x: isinstance(x, tuple) and len(x) == 2 and all(map(number, x))
     t,span = s.temperature,s.guidance_interval
     need('temperature', (number(t) or pair(t)) and min(t if pair(t) else (t,)) >= 0,
          '0 or more: 1 leaves the distribution as it is, 0 takes the likeliest code, a pair goes from the first position to the last')
-    need('top_k', isinstance(s.top_k, int) and s.top_k >= 0, 'a whole number, 0 or more: 0 keeps all codes, k the k likeliest')
+    need('top_k', isinstance(s.top_k, int) and number(s.top_k) and s.top_k >= 0, 'a whole number, 0 or more: 0 keeps all codes, k the k likeliest')
     need('top_p', number(s.top_p) and 0 < s.top_p <= 1, 'in (0,1]: 1 keeps all codes')
     need('min_p', number(s.min_p) and 0 <= s.min_p <= 1, 'in [0,1]: 0 keeps all codes, 1 the likeliest')
-    need('guidance', number(s.guidance) and s.guidance >= 0, '0 or more: 1 is off')
+    need('guidance', number(s.guidance) and 0 <= s.guidance <= 1e6, '0 or more, up to 1e6: 1 is off')
     need('guidance_schedule', s.guidance_schedule in guidance_schedules, f'one of {", ".join(guidance_schedules)}')
     need('guidance_power', number(s.guidance_power) and s.guidance_power > 0, 'above 0: 1 is the plain cosine, more comes later')
     need('guidance_interval', pair(span) and 0 <= span[0] < span[1] <= 1, 'two shares of the picture, such as (0, 0.5) for its first half')
