@@ -5,12 +5,14 @@ import itertools, json, math, signal, sys
 from dataclasses import asdict, replace
 import pytest, torch
 from scipy.stats import chisquare
-import vim_nb.draw, vim_nb.sample
+import vim_nb.draw, vim_nb.request, vim_nb.sample
 from vim_nb.bundle import Bundle, load_bundle
 from vim_nb.core import generator
 from vim_nb.decode import Decoder
 from vim_nb.filters import SampleSettings, choose_settings, draw_code, filtered, gumbel, noise, scrambled, settings_at
-from vim_nb.sample import draw_codes, generate, ready
+from vim_nb.draw import draw_codes
+from vim_nb.request import ready
+from vim_nb.sample import Throttle, generate
 from vim_nb.transformer import VIM, VIMConfig
 from vim_nb.vitvqgan import ViTConfig, ViTVQGAN, ViTVQGANConfig
 
@@ -181,7 +183,7 @@ def test_the_joint_distribution_can_fail(small, fault, monkeypatch):
             if fault == 'null row' and cache.length == 0: labels = labels.clamp_max(1)
             if fault == 'position' and cache.length == 2: codes = codes.roll(1, 0)
             return super().__call__(codes, labels, cache)
-    monkeypatch.setattr(vim_nb.sample, 'Decoder', Faulty)
+    monkeypatch.setattr(vim_nb.request, 'Decoder', Faulty)
     assert worst(small, SampleSettings(guidance=2.)) < SIGNIFICANCE
 
 # ---- settings from elsewhere ----
@@ -212,25 +214,134 @@ def exact(default):
     from copy import deepcopy
     return replace(default, prior=deepcopy(default.prior).double(), tokenizer=deepcopy(default.tokenizer).double())
 
+@pytest.fixture
+def every_row(monkeypatch):
+    "Time stands still, so pictures cost nothing and every row is shown."
+    monkeypatch.setattr(vim_nb.sample, 'Throttle', lambda: Throttle(clock=lambda: 0.))
+
+def close(a, b): return torch.allclose(a, b, atol=1e-4)   # pictures of the same codes: last bits may depend on the number of threads
+
 @pytest.mark.parametrize('batch_size', [1, 3, 5, None])
-def test_the_last_snapshot_is_the_unwatched_result(default, batch_size):
+def test_the_last_snapshot_is_the_unwatched_result(default, batch_size, every_row):
     whole = generate(5, model=default, batch_size=batch_size, progress=False)
     shots = list(generate(5, model=default, batch_size=batch_size, progress=False, stream=True))
     assert len(shots) == 8*math.ceil(5/(batch_size or 64))
-    assert shots[-1].codes.equal(whole.codes) and shots[-1].images.equal(whole.images)
+    assert shots[-1].codes.equal(whole.codes) and close(shots[-1].images, whole.images)
     for s,then in zip(shots, shots[1:]):        # what is drawn stays, and a snapshot does not change behind the watcher's back
         drawn = s.codes >= 0
         assert then.codes[drawn].equal(s.codes[drawn]) and (then.codes >= 0).sum() > drawn.sum()
 
 @pytest.mark.parametrize('knobs', [{}, dict(guidance=3., top_k=50), dict(guidance=1., temperature=(1.2,.8))], ids=str)
-def test_a_stop_after_three_rows_loses_nothing(default, knobs):
+def test_a_stop_after_three_rows_loses_nothing(default, knobs, every_row):
     whole = generate(4, model=default, progress=False, **knobs)
     for row,s in enumerate(generate(4, model=default, progress=False, stream=True, **knobs), 1):
         if row == 3: break
     assert s.codes[:,:3].equal(whole.codes[:,:3]) and (s.codes[:,3:] == -1).all()
     assert (s.images[:,:,12:] == .5).all() and not (s.images[:,:,:12] == .5).all()
     on = generate(4, model=default, progress=False, given=s.codes, **knobs)
-    assert on.codes.equal(whole.codes) and on.images.equal(whole.images)
+    assert on.codes.equal(whole.codes) and close(on.images, whole.images)
+
+def test_snapshots_take_a_quarter_of_the_time(default, monkeypatch):
+    "A clock that only steps and pictures move, with pictures that take as long as ten rows: drawing takes three quarters, and the last snapshot is complete."
+    now,spent = [0.],dict(steps=0., pictures=0.)
+    def passing(what, seconds, f):
+        def slower(*args, **knobs):
+            now[0] += seconds
+            spent[what] += seconds
+            return f(*args, **knobs)
+        return slower
+    monkeypatch.setattr(vim_nb.sample, 'Throttle', lambda: Throttle(clock=lambda: now[0]))
+    monkeypatch.setattr(vim_nb.sample, 'pictures', passing('pictures', 80., vim_nb.sample.pictures))
+    monkeypatch.setattr(vim_nb.draw, 'next_logits', passing('steps', 1., vim_nb.draw.next_logits))
+    shots = []
+    for s in generate(12, model=default, batch_size=3, progress=False, stream=True):
+        shots.append(s)
+        now[0] += 1000                                    # whoever watches takes his time, which is not ours
+    assert shots[-1].finished and [int((s.codes >= 0).flatten(1).all(1).sum()) for s in shots if not (s.codes >= 0).flatten(1).any(1).all()][-1] < 12
+    extra = spent['pictures'] - 4*80                      # the pictures of each finished batch are needed anyway
+    assert 0 < extra <= (spent['steps'] + spent['pictures'])/4 + 80
+
+def test_threads_are_restored_however_a_stream_ends(default):
+    "Around each step, not around the stream: between two snapshots, after a stream that is closed early or fails, torch has as many threads as before."
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before+1)
+        one,two = (generate(2, model=default, progress=False, stream=True, seed=k) for k in (0, 1))
+        for a,b in zip(one, two):                         # two streams in turn
+            assert torch.get_num_threads() == before+1
+            break
+        one.close()
+        assert torch.get_num_threads() == before+1
+        ill = replace(default, prior=type(default.prior)(default.prior.config).eval())
+        with torch.no_grad(): ill.prior.rows.weight[3] = math.nan
+        with pytest.raises(ValueError, match='at row 3'): generate(2, model=ill, progress=False)
+        assert torch.get_num_threads() == before+1
+    finally: torch.set_num_threads(before)
+
+def test_a_user_who_allows_one_thread_gets_one(default, monkeypatch):
+    seen,before = set(),torch.get_num_threads()
+    real = vim_nb.draw.next_logits
+    monkeypatch.setattr(vim_nb.draw, 'next_logits', lambda *args: seen.add(torch.get_num_threads()) or real(*args))
+    try:
+        torch.set_num_threads(1)
+        generate(2, model=default, progress=False)
+    finally: torch.set_num_threads(before)
+    assert seen == {1}
+
+# ---- what is packed once ----
+
+@pytest.fixture
+def counted(monkeypatch):
+    "How often a prior was packed and a bundle loaded."
+    times = dict(packed=0, loaded=0)
+    class Counting(Decoder):
+        def __init__(self, *args, **knobs):
+            times['packed'] += 1
+            super().__init__(*args, **knobs)
+    load = vim_nb.request.load_bundle
+    monkeypatch.setattr(vim_nb.request, 'Decoder', Counting)
+    monkeypatch.setattr(vim_nb.request, 'load_bundle', lambda source: times.__setitem__('loaded', times['loaded']+1) or load(source))
+    monkeypatch.setattr(vim_nb.request, 'shelf', type(vim_nb.request.shelf)())
+    return times
+
+def test_a_second_call_neither_loads_nor_packs(small, counted, tmp_path):
+    from vim_nb.bundle import save_bundle
+    paths = [save_bundle(tmp_path/name, small.tokenizer, small.prior, small.classes) for name in 'abc']
+    for _ in range(3):
+        generate(2, model=small, progress=False)
+        generate(2, model=paths[0], progress=False)
+        generate(2, model=str(paths[0]), settings='paper', batch_size=1, progress=False)
+    assert counted == dict(packed=2, loaded=1)
+    for path in paths: generate(2, model=path, progress=False)
+    assert len(vim_nb.request.shelf) == 2                  # a couple is kept, not all
+    save_bundle(paths[2], small.tokenizer, small.prior, ('x','y'))
+    assert generate(2, model=paths[2], progress=False).classes == ('x','y')
+
+@pytest.mark.parametrize('change', ['in place', 'by data', 'replaced', 'loaded'])
+def test_changed_weights_are_packed_again(small, counted, change):
+    from copy import deepcopy
+    bundle = replace(small, prior=deepcopy(small.prior))
+    draw = lambda: generate(4, model=bundle, temperature=0, guidance=1., progress=False).codes
+    first = draw()
+    prior,other = bundle.prior,deepcopy(small.prior)
+    with torch.no_grad():
+        for p in other.parameters(): p.neg_()
+        if change == 'in place': prior.out.weight.neg_()
+        if change == 'by data': prior.out.weight.data.copy_(-prior.out.weight.data)
+        if change == 'replaced': prior.out.weight = torch.nn.Parameter(-prior.out.weight)
+        if change == 'loaded': prior.load_state_dict(other.state_dict())
+    assert not draw().equal(first) and counted['packed'] == 2
+    assert draw().equal(generate(4, model=replace(bundle, prior=deepcopy(prior)), temperature=0, guidance=1., progress=False).codes)
+
+def test_what_is_kept_goes_with_its_network(small):
+    import gc
+    from copy import deepcopy
+    bundle = replace(small, prior=deepcopy(small.prior))
+    generate(2, model=bundle, progress=False)
+    before = len(vim_nb.request.made_of)
+    del bundle
+    gc.collect()
+    assert len(vim_nb.request.made_of) == before-1
 
 def test_read_at_once_or_replayed(exact):
     "The two ways to read what is given are the same function: in double precision they pick the same codes."
@@ -262,7 +373,7 @@ def stopping(monkeypatch):
             def __call__(self, codes, labels, cache):
                 if next(left, None) == call: signal.raise_signal(signal.SIGINT)
                 return super().__call__(codes, labels, cache)
-        monkeypatch.setattr(vim_nb.sample, 'Decoder', Stopping)
+        monkeypatch.setattr(vim_nb.request, 'Decoder', Stopping)
     return at
 
 def test_an_interrupt_at_a_prompt_keeps_what_is_drawn(default, stopping, monkeypatch):
@@ -271,7 +382,7 @@ def test_an_interrupt_at_a_prompt_keeps_what_is_drawn(default, stopping, monkeyp
     stopping(64+30)                                       # in the fourth row of the second batch
     with pytest.warns(UserWarning, match='stopped after 304 of 384 codes'): s = generate(6, model=default, batch_size=4, progress=False)
     assert not s.finished and repr(s).endswith('304 of 384 codes drawn)')
-    assert s.images[:4].equal(whole.images[:4]) and s.codes[4:,:3].equal(whole.codes[4:,:3]) and (s.images[4:,:,12:] == .5).all()
+    assert close(s.images[:4], whole.images[:4]) and s.codes[4:,:3].equal(whole.codes[4:,:3]) and (s.images[4:,:,12:] == .5).all()
     assert generate(6, model=default, batch_size=4, progress=False, given=s.codes).codes.equal(whole.codes)
 
 def test_an_interrupt_among_candidates(default, stopping, monkeypatch):

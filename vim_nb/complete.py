@@ -13,8 +13,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from .bundle import Bundle
 from .core import show_images
-from .filters import noise
-from .sample import Samples, class_caption, labels_for, ready, snapshots
+from .filters import noise, plain_number, whole_number
+from .request import labels_for, ready
+from .sample import Samples, class_caption, snapshots
 from .tokenizers import decode_all, encode_all
 
 # %% ../nbs/13a_complete.ipynb #35e93432
@@ -105,13 +106,13 @@ def complete(
     settings=None, batch_size:int=None, device=None, dtype:torch.dtype=None, weights=None, progress:bool=True, # as in `generate`
 )->Completions:             # ValueError or FileNotFoundError says what is wrong with the call
     "Keep a part of each picture, draw the rest `n` times."
-    if not isinstance(n, int) or n < 1: raise ValueError(f'{n=}: ask for at least 1 completion')
-    if not isinstance(seed, int): raise ValueError(f'{seed=} is not a whole number')
+    n,seed = whole_number(n, 'n'),whole_number(seed, 'seed')
+    if n < 1: raise ValueError(f'{n=}: ask for at least 1 completion')
     knobs = dict(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     bundle,settings,batch_size = ready(model, settings, knobs, batch_size, device, dtype, weights)
     images,config = fitting_images(images, bundle.tokenizer),bundle.prior.config
     mask,labels = kept(keep, rows, config.grid),wished_labels(classes, len(images), bundle)
-    if labels is None and guidance not in (None, 1): raise ValueError(f'{guidance=} goes away from what the model draws without a class, but no class is given: name classes, or use guidance=1')
+    if labels is None and plain_number(guidance) not in (None, 1): raise ValueError(f'{guidance=} goes away from what the model draws without a class, but no class is given: name classes, or use guidance=1')
     if labels is None: settings = replace(settings, guidance=1.)
     codes = encode_all(bundle.tokenizer, images, batch_size)
     if mask.all():

@@ -72,7 +72,7 @@ class Pace:
     def __init__(self,
         clock=time.perf_counter, # seconds
         share:float=.05,         # of the time may go into trying other numbers of threads
-    ): self.clock,self.share,self.took,self.tried = clock,share,{},{}   # threads -> seconds of the last steps, time of the last one
+    ): self.clock,self.share,self.took,self.tried,self.begun = clock,share,{},{},clock()   # threads -> seconds of the last steps, time of the last one
 
     def seconds(self, n:int)->float: return statistics.median(self.took[n]) # of a step on `n` threads
     def best(self, counts:list)->int: return min((n for n in counts if n in self.took), key=self.seconds) # of those that were measured
@@ -81,13 +81,14 @@ class Pace:
         most:int, # threads that may be used
     )->int:
         "With how many threads the next step should run."
-        counts = thread_counts(most)
+        counts,now = thread_counts(most),self.clock()
+        if most not in self.took: return most
+        best = self.best(counts)
         for n in counts:
-            if n not in self.took: return n
-        best,now = self.best(counts),self.clock()
-        for n in counts:
-            hopeful = len(self.took[n]) < 3 and self.seconds(n) < 2*self.seconds(best)
-            if n != best and (hopeful or now-self.tried[n] > self.seconds(n)/self.share): return n
+            known,since = n in self.took,now-self.tried.get(n, self.begun)
+            cost = self.seconds(n) if known else self.seconds(best)*max(1, best/n)
+            hopeful = len(self.took[n]) < 3 and cost < 2*self.seconds(best) if known else cost < 1
+            if n != best and (hopeful or since > cost/self.share): return n
         return best
 
     def run(self,
