@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['checkpoint_version', 'holds', 'optimizer_tensors', 'load_optimizer', 'checkpoints', 'newest_name', 'seal',
-           'write_checkpoint', 'check_checkpoint', 'newest_checkpoint', 'prune', 'append_log', 'read_log', 'write_log',
-           'uninterrupted', 'grab', 'alone']
+           'write_checkpoint', 'check_checkpoint', 'newest_checkpoint', 'prune', 'RunLog', 'read_log', 'open_log',
+           'write_log', 'grab', 'alone']
 
 # %% ../nbs/06a_checkpoint.ipynb #066e6c4b
-import json, os, platform, shutil, signal, threading
+import json, os, platform, shutil, warnings
 from contextlib import contextmanager
 from pathlib import Path
 import torch
+from fastcore.basics import patch
 from safetensors import SafetensorError
 from torch import nn
-from .core import atomic_folder, atomic_write, beside, content_hash, read_json, write_json
+from .core import _sync, atomic_folder, atomic_write, beside, content_hash, read_json, write_json
 from .weights import save_tensors
 try: import fcntl
 except ImportError: fcntl = None   # Windows has no such locks
@@ -54,7 +55,7 @@ def checkpoints(
     folder:Path, # where a run lives
 )->list:         # paths of complete checkpoints, oldest first
     "The checkpoints of `folder`."
-    found = [p for p in Path(folder).glob('step-*') if p.name[5:].isdigit() and p.is_dir()]
+    found = [p for p in Path(folder).expanduser().glob('step-*') if p.name[5:].isdigit() and p.is_dir()]
     return sorted(found, key=lambda p: int(p.name[5:]))
 
 # %% ../nbs/06a_checkpoint.ipynb #a93a19a9
@@ -131,31 +132,92 @@ def prune(
     for p in Path(folder).glob('.step-*.tmp'): shutil.rmtree(p, ignore_errors=True)
 
 # %% ../nbs/06a_checkpoint.ipynb #d5d4e5ad
-def append_log(
-    path:Path,       # log.jsonl
-    row:dict,        # numbers of a step
-    sync:bool=False, # wait until it is on the disk
-):
-    "Add a line to the log."
-    with open(path, 'a', encoding='utf-8') as f:
-        f.write(json.dumps(row)+'\n')
-        if sync:
-            f.flush()
-            os.fsync(f.fileno())
+class RunLog(list):
+    "The rows of a run: all of them in a file, the first and the last of them in memory, where it is a list."
+    def __init__(self,
+        rows=(),        # dicts, one per step
+        path:Path=None, # log.jsonl, when it has some of these rows already; see `begin`
+        size:int=0,     # bytes of it that hold them
+        head:int=1000,  # rows at the start that stay in memory
+        tail:int=9000,  # rows at the end that stay in memory
+    ):
+        super().__init__(rows)
+        self.path,self.size,self.head,self.tail,self.dropped,self.unsaved,self.about = path,size,head,tail,0,[],{}
 
-# %% ../nbs/06a_checkpoint.ipynb #7668c658
+    def keep(self,
+        row:dict, # numbers of a step
+    ):
+        "Take a row into memory; one from the middle leaves when there are too many."
+        self.append(row)
+        if len(self) > self.head+self.tail:
+            del self[self.head]
+            self.dropped += 1
+
+    def add(self,
+        row:dict,        # numbers of a step
+        sync:bool=False, # wait until the file is on the disk
+    ):
+        "Take a row into memory, and write it when there is a file."
+        self.keep(row)
+        if self.path is None: return
+        self.unsaved.append(row)
+        self.write(sync)
+
+# %% ../nbs/06a_checkpoint.ipynb #2b9b746c
+@patch
+def write(self:RunLog,
+    sync:bool=False, # wait until the file is on the disk
+):
+    "Write what is not in the file; OSError, and nothing is lost, when it cannot be written."
+    text = ''.join(json.dumps(row)+'\n' for row in self.unsaved).encode()
+    try:
+        with open(os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_BINARY', 0), 0o666), 'r+b') as f:
+            f.seek(min(self.size, os.fstat(f.fileno()).st_size))
+            f.truncate()
+            f.write(text)
+        if sync: _sync(self.path)
+    except OSError as e: raise OSError(f'{self.path} could not be written ({e}): make room, and the run can go on') from e
+    self.size += len(text)
+    self.unsaved.clear()
+
+@patch
+def begin(self:RunLog,
+    path:Path=None, # the file; None: nothing is written, and memory is all there is
+):
+    "The first thing that touches the file: it is cut back to the rows that are known."
+    self.path = path
+    if not self.size: self.unsaved = list(self)
+    if path is not None: self.write()
+
+# %% ../nbs/06a_checkpoint.ipynb #748ea41f
 def read_log(
     path:Path, # log.jsonl
-    step:int,  # the last step that is wanted
 )->list:       # dicts, one per step
-    "The log up to `step`; empty when there is no file."
+    "All of a log; ValueError with the number of a line that is damaged."
     rows = []
-    if not path.exists(): return rows
-    for i,line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
-        if (rows[-1]['step'] if rows else 0) >= step: break
+    for i,line in enumerate(Path(path).read_text(encoding='utf-8').splitlines(), 1):
         try: rows.append(json.loads(line))
         except ValueError: raise ValueError(f'line {i} of {path} is damaged: mend it or move the file away; the checkpoint does not need it') from None
     return rows
+
+# %% ../nbs/06a_checkpoint.ipynb #7668c658
+def open_log(
+    path:Path, # log.jsonl
+    step:int,  # where the run stands
+)->RunLog:     # nothing is written before `begin`
+    "The log of a resumed run up to `step`; what comes later will be computed again."
+    log,last = RunLog(path=Path(path)),0
+    if not log.path.exists(): return log
+    with log.path.open('rb') as f:
+        for i,line in enumerate(f, 1):
+            try: last = (row := json.loads(line))['step']
+            except (ValueError, KeyError, TypeError, RecursionError):
+                if last >= step: break
+                raise ValueError(f'line {i} of {path} is damaged: mend it or move the file away; the checkpoint does not need it') from None
+            if last > step or last == step and 'stopped' in row: break
+            log.keep(row)
+            log.size += len(line)
+    return log
 
 # %% ../nbs/06a_checkpoint.ipynb #527b4282
 def write_log(
@@ -164,22 +226,6 @@ def write_log(
 ):
     "Replace the log."
     with atomic_write(path) as p: p.write_text(''.join(json.dumps(row)+'\n' for row in rows), encoding='utf-8')
-
-# %% ../nbs/06a_checkpoint.ipynb #fb2f2e98
-@contextmanager
-def uninterrupted():
-    "The first Ctrl-C inside is raised at the end of the block, a second one at once. Only the main thread gets any."
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    held = []
-    def hold(signum, frame):
-        held.append(signum)
-        if len(held) > 1: raise KeyboardInterrupt
-    old = signal.signal(signal.SIGINT, hold)
-    try: yield
-    finally: signal.signal(signal.SIGINT, old)
-    if held: signal.raise_signal(signal.SIGINT)
 
 # %% ../nbs/06a_checkpoint.ipynb #4eaca298
 def grab(
@@ -193,7 +239,7 @@ def grab(
         owner = f.read() or '(unknown)'
         f.close()
         raise ValueError(f'process {owner} trains in {path.parent}: let it finish or end it, or name another folder') from None
-    except OSError: pass   # a file system without locks
+    except OSError as e: warnings.warn(f'{path.parent} is on a disk without locks ({e}): see to it yourself that no other process trains there')
     f.truncate(0)
     f.write(f'{os.getpid()} on {platform.node()}')
     f.flush()

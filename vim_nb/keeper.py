@@ -46,7 +46,7 @@ class Keeper(nn.Module):
             self.age = (self.age+1)*(chosen == 0)
             self.counts += chosen
 
-    def usage(self)->Tensor: return (self.age < self.lately).float().mean()  # share of the codes that were chosen lately
+    def usage(self)->Tensor: return ((self.age >= 0) & (self.age < self.lately)).float().mean()  # share of the codes that were chosen lately
     def recent(self)->Tensor: return self.latents[self.latents.any(-1)]      # the rows that have been filled
 
 # %% ../nbs/07a_keeper.ipynb #6b458e39
@@ -81,9 +81,11 @@ def tend(self:Keeper,
     "Start the codebook, or move its dead, when it is time."
     r,k = self.recipe,book.num_codes
     if step+1 == r.autoencoder_steps: book.weight.data.copy_(kmeans(at_least(self.recent(), k, generator), k, generator))
-    elif r.restart_after and r.autoencoder_steps <= step < r.restart_until and (dead := self.age >= r.restart_after).any():
+    elif r.restart_after and r.autoencoder_steps <= step < r.restart_until:
+        dead = (self.age >= r.restart_after) | (self.age == -1)
+        if not dead.any(): return
         restart_codes(book, dead, at_least(self.recent(), 1, generator), generator)
-        self.age[dead] = 0
+        self.age[dead] = -1-r.restart_after
 
 # %% ../nbs/07a_keeper.ipynb #d147a3f2
 @patch

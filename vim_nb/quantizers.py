@@ -198,7 +198,7 @@ class FSQ(nn.Module):
         half,shift = (self.levels-1)*1.001/2,.5*(self.levels%2 == 0)
         return torch.tanh(self.down(x) + torch.atanh(shift/half))*half - shift
 
-    def number(self, z:Tensor)->Tensor: return ((z.round().long() + self.levels//2)*self.basis).sum(-1)
+    def number(self, z:Tensor)->Tensor: return ((z.round().nan_to_num().long() + self.levels//2)*self.basis).sum(-1)
     def encode(self, x:Tensor)->Tensor: return self.number(self.bounded(x))
     def decode(self, codes:Tensor)->Tensor: return self.up((codes[...,None]//self.basis%self.levels - self.levels//2)/(self.levels//2))
 

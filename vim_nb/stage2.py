@@ -159,6 +159,34 @@ class PriorRecipe:
     @property
     def options(self)->dict: return dict(label_drop=self.label_drop, smoothing=self.smoothing, noise=self.noise)   # of `PriorTask`
 
+# %% ../nbs/11_stage2.ipynb #7bb92345
+@patch
+def check(self:PriorTask,
+    data,           # `TokenCache` or `ImageCodes`
+    batch_size:int, # any
+):
+    "ValueError when the prior cannot read `data`."
+    check_codes(self.model.config, data)
+
+@patch(cls_method=True)
+def respec(cls:PriorTask,
+    spec:dict,     # of a run
+    recipe:Recipe, # with which it goes on
+)->tuple:          # spec, `Recipe`
+    "The spec, complete, and the recipe."
+    config = config_to_dict(config_from_dict(VIMConfig, spec['config']))
+    return {'label_drop': .1, 'smoothing': 0., 'noise': 0., 'checkpointing': False, **spec, 'config': config},recipe
+
+@patch(cls_method=True)
+def fixed(cls:PriorTask,
+    name:str, # of a setting, dotted
+    was,      # its value
+    now,      # another
+    step:int, # where the run stands
+)->str:       # empty: it can
+    "Why a run cannot go on with another value of a setting."
+    return 'it makes another network' if name.startswith('config.') and name != 'config.dropout' else ''
+
 # %% ../nbs/11_stage2.ipynb #5f6c2349
 _paper = Recipe(steps=450_000, batch_size=1024, lr=4.5e-4, end_lr=1e-5, warmup=5_000, schedule='exponential', hold=80_000,
                 betas=(.9,.96), weight_decay=.045, clip=4., ema=0., save_every=5_000)

@@ -12,7 +12,7 @@ from threading import Lock
 import torch
 from fastcore.basics import patch
 from torch import nn
-from .core import content_hash, default_device, device_of, eval_mode, generator
+from .core import content_hash, device_of, eval_mode, generator
 from .data import load_images
 from .indices import as_indices
 from .token_file import TokenWriter, open_tokens
@@ -113,6 +113,19 @@ class ImageCodes:
         with self.lock, eval_mode(self.tokenizer): codes = self.tokenizer.encode(b['image'].to(device_of(self.tokenizer))).cpu()
         return {'codes': codes, 'label': b['label']}
 
+# %% ../nbs/09_tokens.ipynb #978e466d
+@patch
+def to_device(self:ImageCodes,
+    device:torch.device, # of the process that reads the codes
+):
+    "Encode on `device` from now on."
+    self.tokenizer.to(device)
+
+@patch
+def manifest(self:ImageCodes)->list|None: # a line for each image, or None
+    "The manifest of the images."
+    return getattr(self.images, 'manifest', lambda: None)()
+
 # %% ../nbs/09_tokens.ipynb #79af5c8a
 @patch
 def spec(self:ImageCodes)->dict|None: # for `open_codes`, JSON-able; None when tokenizer or pictures cannot be opened again
@@ -126,13 +139,13 @@ def spec(self:ImageCodes)->dict|None: # for `open_codes`, JSON-able; None when t
 def open_codes(
     spec:dict, # what `spec()` of a `TokenCache` or of `ImageCodes` gave
 ):             # the same data; `ValueError` when the bundle holds another tokenizer by now
-    "Codes from a file, or on the fly with the tokenizer on the fastest device there is."
+    "Codes from a file, or on the fly; a `Run` puts the tokenizer on its device."
     if 'path' in spec: return TokenCache(**spec)
     tokenizer = importlib.import_module('vim_nb.bundle').load_bundle(spec['bundle']).tokenizer
     if (found := tokenizer_hash(tokenizer)) != spec['tokenizer']:
         raise ValueError(f'the codes were those of tokenizer {spec["tokenizer"][:16]}, the bundle {spec["bundle"]} now holds {found[:16]}: '
                          'codes of the two do not mix; put the bundle back as it was, or begin a new run')
-    return ImageCodes(tokenizer.to(default_device()), load_images(**spec['images']), spec['bundle'])
+    return ImageCodes(tokenizer, load_images(**spec['images']), spec['bundle'])
 
 # %% ../nbs/09_tokens.ipynb #10c5523d
 def encode_all(
