@@ -96,7 +96,7 @@ def fill_disk(kind, base, name, step):
             if m['step'] == int(step)-1: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limits[1]))
     except OSError as e: print(e)
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    print(sorted(p.name for p in (base/name).iterdir()))
+    print(entries(base/name))
     for m in run: pass
 
 def together(kind, base, name):
@@ -107,6 +107,10 @@ def together(kind, base, name):
     (base/f'{name}-{run.accelerator.process_index}.txt').write_text(f'{run.accelerator.num_processes} {content_hash(mine)} {run.log[-1]}')
 
 # ---- the tests ----
+
+def entries(folder):
+    "What lies in the folder of a run, apart from the list of its images."
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith('data-'))
 
 def command(*args): return [sys.executable, str(Path(__file__)), *map(str, args)]
 
@@ -144,7 +148,7 @@ def test_killed_while_writing_a_checkpoint(tmp_path):
     pictures(tmp_path)
     run('train', 'tokenizer', tmp_path, 'whole')
     run('die_writing', 'tokenizer', tmp_path, 'broken', 25, rc=-signal.SIGKILL)
-    left = sorted(p.name for p in (tmp_path/'broken').iterdir())
+    left = entries(tmp_path/'broken')
     assert left[1:] == ['log.jsonl', 'run.lock', 'step-00000015', 'step-00000020'] and left[0].startswith('.step-00000025')
     first = run('train', 'tokenizer', tmp_path, 'broken').split()[0]
     assert first == '21', 'it goes on from the last whole checkpoint'
@@ -164,7 +168,7 @@ def test_two_in_one_folder(tmp_path):
     finally: p.kill(); p.communicate()
     assert (tmp_path/'run'/'run.lock').exists()
     assert run('train', 'tokenizer', tmp_path, 'run').split()[0] == str(EVERY+1)
-    assert sorted(o.name for o in (tmp_path/'run').iterdir()) == ['log.jsonl', f'step-{STEPS-STEPS%EVERY:08d}', f'step-{STEPS:08d}']
+    assert entries(tmp_path/'run') == ['log.jsonl', f'step-{STEPS-STEPS%EVERY:08d}', f'step-{STEPS:08d}']
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == 'win32', reason='no RLIMIT_FSIZE on Windows')
