@@ -9,7 +9,8 @@ __all__ = ['flat', 'differences', 'tracker_config', 'manifest_path', 'write_mani
 # %% ../nbs/06f_changes.ipynb #a780eae7
 import gzip, json
 from pathlib import Path
-from .core import atomic_write, content_hash, printable
+from .core import atomic_write, content_hash
+from .text import printable
 
 # %% ../nbs/06f_changes.ipynb #656ce4ae
 def flat(
