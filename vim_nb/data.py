@@ -15,9 +15,10 @@ from torch import Tensor
 from .core import generator
 from .text import valid_text
 from .dataset import ImageDataset, as_augment, hold
+from .folders import open_folder
 from .named import named_sets, named_square, open_named
 from .pictures import as_size, fit, height_width
-from .sources import Opened, open_folder, pixel_source, stack_pixels
+from .sources import Opened, pixel_source, stack_pixels
 from .rows import find_source, open_table
 from .tables import TableOptions, split_options
 

@@ -18,7 +18,7 @@ from .core import content_hash, is_whole
 from .text import valid_text
 from .indices import as_indices
 from .pictures import Augment, as_size, augmentations, augmented, height_width
-from .sources import kept, pick, stack_pixels
+from .sources import kept, pick_images, stack_pixels
 
 # %% ../nbs/00d_dataset.ipynb #edb7398e
 class ImageDataset:
@@ -148,9 +148,9 @@ def subset(
     "Some of the images of `ds`."
     indices = as_indices(indices, len(ds))
     at = indices.tolist()
-    new = ImageDataset(ds.source and pick(ds.source, at), ds.labels[indices], ds.classes, ds.size, ds.augment, ds.unflipped)
+    new = ImageDataset(ds.source and pick_images(ds.source, at), ds.labels[indices], ds.classes, ds.size, ds.augment, ds.unflipped)
     new.held = None if ds.held is None else ds.held[indices]
-    if ds.near is not None: new.near = pick(ds.near, at)
+    if ds.near is not None: new.near = pick_images(ds.near, at)
     return new
 
 ImageDataset.subset = subset
