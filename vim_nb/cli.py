@@ -9,9 +9,10 @@ __all__ = ['train_tokenizer', 'vim_train_tokenizer', 'vim_tokenize', 'train_prio
 # %% ../nbs/18_cli.ipynb #ba1763a2
 from pathlib import Path
 from types import SimpleNamespace
-from fastcore.script import call_parse
-from .console import (class_list, codes_from, finish, one_sentence, open_run, sides, prior_plan, prior_task, some_pictures, tokenizer_config,
-                            tokenizer_plan, tokenizer_task, train)
+from fastcore.script import Param, call_parse
+from .console import (check_writable, codes_from, finish, is_token_cache, one_sentence, open_run, sides, prior_plan, prior_task,
+                            tokenizer_config, tokenizer_plan, tokenizer_task, train, with_precision)
+from .options import class_list
 
 # %% ../nbs/18_cli.ipynb #b2b3a9ef
 def train_tokenizer(
@@ -21,19 +22,28 @@ def train_tokenizer(
     from dataclasses import replace
     from vim_nb.data import load_images
     from vim_nb.machine import fresh
+    from vim_nb.run_bundle import rehearse, some_pictures
     plan = tokenizer_plan(o.recipe, o.steps, o.start, o.discriminator, batch_size=o.batch_size, lr=o.learning_rate, save_every=o.save_every,
                           precision=o.precision, optimizer=o.optimizer, seed=o.seed)
     fields = 'patch','num_codes','code_dim','logit_laplace_eps','tanh','position','quantizer','quantizer_options'
-    config = tokenizer_config(o.size or plan.size, sides(o.image_size) if o.image_size else plan.image_size, output=o.output or plan.output,
-                              **{k: getattr(o, k) for k in fields})
+    size = o.size or (plan.size if o.start is None else None)
+    pixels = sides(o.image_size) if o.image_size else plan.image_size if o.start is None else None
+    config = tokenizer_config(size, pixels, o.start, plan.size if plan.freeze else None, output=o.output or plan.output, **{k: getattr(o, k) for k in fields})
+    if o.num_codes not in (None, config.num_codes): print(f'num_codes: {config.num_codes}, the nearest to {o.num_codes} that the quantizer {config.quantizer!r} can have')
     plan = replace(plan, size=o.size or plan.size, image_size=config.size, output=config.output)   # what a checkpoint should say
     data = load_images(o.pictures, split=o.split, size=config.size, augment=None if o.plain else 'tokenizer')
-    run = open_run(fresh(o.seed, tokenizer_task, config, plan, o.start), data, plan.run, o.folder, o.resume, o.workers, o.log_with, o.compile)
-    train(run)
-    about = dict(size=plan.size, image_size='x'.join(map(str, config.size)), patch=config.patch, recipe=o.recipe, steps=run.step, batch_size=plan.run.batch_size,
-                 optimizer=plan.run.optimizer, seed=o.seed, pictures=f'{Path(o.pictures).name}, {o.split}')
+    task = fresh(o.seed, tokenizer_task, config, plan, o.start)
+    task.recipe = replace(task.recipe, run=with_precision(plan.run, task.model, o.folder))
+    run = open_run(task, data, task.recipe.run, o.folder, o.resume, o.workers, o.log_with, o.compile)
+    about = dict(size=size or f'as in {o.start}', image_size='x'.join(map(str, config.size)), patch=config.patch, recipe=o.recipe, steps=plan.run.steps,
+                 batch_size=plan.run.batch_size, optimizer=plan.run.optimizer, seed=o.seed, pictures=f'{Path(o.pictures).name}, {o.split}')
     if plan.critic is not None: about['discriminator'] = plan.critic.net.kind
-    finish(run, about, classes=data.classes, examples=some_pictures(data))
+    parts = dict(classes=data.classes, examples=some_pictures(data))
+    rehearse(run, about=about, **parts)
+    train(run)
+    finish(run, about, **parts)
+
+
 
 # %% ../nbs/18_cli.ipynb #3d90564f
 @call_parse
@@ -41,20 +51,20 @@ def train_tokenizer(
 def vim_train_tokenizer(
     pictures:str,              # digits, fashion_mnist, cifar10, a folder of class folders, parquet files, or a hub id
     folder:str,                # of the run: checkpoints, log.jsonl, and in the end bundle/
-    size:str=None,             # of the network: tiny, small, base, large, small-large, or convolutional: cnn-tiny, cnn-x1 and others; by default the recipe's
+    size:str=None,             # of the network: tiny, small, base, large, small-large, or convolutional: cnn-tiny, cnn-x1 and others; by default the recipe's, or that of --start
     recipe:str='tiny',         # tiny (half an hour on a CPU core), tiny-decoder, paper, representation, parti or decoder
-    image_size:str=None,       # of the images in pixels, one number or HEIGHTxWIDTH; others are scaled and cropped; by default the recipe's: 32 (tiny) or 256
+    image_size:str=None,       # of the images in pixels, one number or HEIGHTxWIDTH; others are scaled and cropped; by default the recipe's, 32 (tiny) or 256, or that of --start
     split:str='train',         # part of the pictures
     steps:int=None,            # steps in all; by default the recipe's
     batch_size:int=None,       # pictures in a step; by default the recipe's
     learning_rate:float=None,  # the highest; by default the recipe's
     save_every:int=None,       # steps between checkpoints; by default the recipe's
-    precision:str=None,        # fp32 or bf16; by default the recipe's
+    precision:str=None,        # fp32, bf16, or auto: whichever is faster here; by default the recipe's
     optimizer:str=None,        # adamw, or adafactor, which needs less memory; by default the recipe's
     discriminator:str=None,    # stylegan, or patch with a hinge loss; by default the recipe's
     patch:int=None,            # side in pixels of the square that a code covers; by default the size's
-    num_codes:int=None,        # words in the vocabulary; by default the size's
-    code_dim:int=None,         # dimensions of the lookup; by default the size's
+    num_codes:int=None,        # words in the vocabulary, of some quantizers the nearest they can have; by default the size's
+    code_dim:int=None,         # dimensions of the lookup; by default the size's, or what the quantizer needs
     output:str=None,           # of the decoder: logit-laplace or rgb; by default the recipe's
     logit_laplace_eps:float=None, # of DALL-E's map of pixels, which has 0.1; by default 0: no map
     tanh:str=None,             # in the head, or in the blocks as enhancing-transformers has it; by default the size's
@@ -78,7 +88,7 @@ def vim_train_tokenizer(
 def vim_tokenize(
     tokenizer:str,       # a bundle: "default", a folder, or a hub id
     pictures:str,        # as for vim_train_tokenizer
-    path:str,            # file to write or replace, such as codes.safetensors
+    path:str,            # file to write, or token cache to replace, such as codes.safetensors
     split:str='train',   # part of the pictures
     crops:int=1,         # codes per picture: the plain one, then random crops
     augment:str='prior', # how those are made: prior (near the centre, mirrored), mirror (mirrored only) or tokenizer
@@ -92,6 +102,7 @@ def vim_tokenize(
     from vim_nb.data import load_images
     from vim_nb.sample import usable_device
     from vim_nb.tokens import tokenize
+    check_writable(path, is_token_cache)
     encoder = load_bundle(tokenizer).tokenizer.to(usable_device(device or default_device()))
     data = load_images(pictures, split=split, size=encoder.config.size, augment=augment if crops > 1 else None)
     print(f'{path}: {tokenize(encoder, data, path, crops, batch_size, seed)}')
@@ -102,35 +113,44 @@ def train_prior(
 ):
     "Train a prior as the options say, and what they do not say as the recipe does."
     from vim_nb.bundle import load_bundle
+    from vim_nb.run_bundle import inherited_card, own_classifier, own_examples, rehearse
     from vim_nb.stage2 import check_codes, validate
-    from vim_nb.tokens import TokenCache
     plan = prior_plan(o.recipe, steps=o.steps, batch_size=o.batch_size, lr=o.learning_rate, save_every=o.save_every, precision=o.precision, seed=o.seed,
                       **{k: getattr(o, k) for k in ('optimizer','size','dropout','label_drop','smoothing','noise')})
     b = load_bundle(o.tokenizer)
-    data,held = codes_from(o.codes, b.tokenizer, o.tokenizer),o.validation and TokenCache(o.validation, b.tokenizer)
-    task = prior_task(plan.size, data, o.seed, o.unconditional, plan.dropout, o.start, o.position, **plan.options, checkpointing=o.checkpointing)
+    data,held = codes_from(o.codes, b.tokenizer, o.tokenizer),o.validation and codes_from(o.validation, b.tokenizer, o.tokenizer, 'test', None)
+    size = o.size or (plan.size if o.start is None else None)
+    task = prior_task(size, data, o.seed, o.unconditional, plan.dropout, o.start, o.position, **plan.options, checkpointing=o.checkpointing)
     if held is not None: check_codes(task.model.config, held)
-    train(run := open_run(task, data, plan.run, o.folder, o.resume, o.workers, o.log_with, o.compile))
-    about = dict(size=plan.size, recipe=o.recipe, steps=run.step, batch_size=plan.run.batch_size, optimizer=plan.run.optimizer, dropout=task.model.config.dropout,
-                 **plan.options, seed=o.seed, codes=Path(o.codes).name)
+    recipe = with_precision(plan.run, task.model, o.folder)
+    run = open_run(task, data, recipe, o.folder, o.resume, o.workers, o.log_with, o.compile)
+    about = dict(size=size or f'as in {o.start}', recipe=o.recipe, steps=recipe.steps, batch_size=recipe.batch_size, optimizer=recipe.optimizer,
+                 dropout=task.model.config.dropout, **plan.options, seed=o.seed, codes=Path(o.codes).name)
+    classifier,sentence = own_classifier(b, data.classes)
+    if sentence: print(sentence)
+    parts = dict(tokenizer=b.tokenizer, classes=data.classes, examples=own_examples(b, data), card=inherited_card(b.card), classifier=classifier)
+    rehearse(run, about=about, **parts)
+    train(run)
     if held is not None: about['validation_bits_per_token'] = round(validate(run.ema_model(), held)['bits_per_token'], 4)
-    finish(run, about, b.tokenizer, data.classes, b.examples, b.card, b.classifier)
+    finish(run, about, **parts)
+
+
 
 # %% ../nbs/18_cli.ipynb #d71a5cc9
 @call_parse
 @one_sentence
 def vim_train_prior(
-    codes:str,                 # a token cache that vim_tokenize wrote (.safetensors), or pictures, which are encoded as they are needed
+    codes:str,                 # a token cache that vim_tokenize wrote, or pictures, which are encoded as they are needed
     tokenizer:str,             # the bundle whose tokenizer made the codes: a folder, a hub id, or "default"
     folder:str,                # of the run: checkpoints, log.jsonl, and in the end bundle/
-    validation:str=None,       # another token cache, to measure bits per token in the end
-    size:str=None,             # of the network: tiny, tiny-modern, base, large, or LlamaGen's B, L, XL, XXL, 3B; by default the recipe's
+    validation:str=None,       # another token cache, or pictures, of which the test part is taken: to measure bits per token in the end
+    size:str=None,             # of the network: tiny, tiny-modern, base, large, or LlamaGen's B, L, XL, XXL, 3B; by default the recipe's, or that of --start
     recipe:str='tiny',         # tiny (an hour and a half on a CPU core) or paper
     steps:int=None,            # steps in all; by default the recipe's
     batch_size:int=None,       # pictures in a step; by default the recipe's
     learning_rate:float=None,  # the highest; by default the recipe's
     save_every:int=None,       # steps between checkpoints; by default the recipe's
-    precision:str=None,        # fp32 or bf16; by default the recipe's
+    precision:str=None,        # fp32, bf16, or auto: whichever is faster here; by default the recipe's
     optimizer:str=None,        # adamw, or adafactor, which needs less memory; by default the recipe's
     position:str=None,         # axial (rows plus columns) or full (a vector for each position); by default the size's
     dropout:float=None,        # in [0,1); by default the recipe's
@@ -153,7 +173,7 @@ def vim_train_prior(
 @call_parse
 @one_sentence
 def vim_generate(
-    path:str='samples.png',   # PNG to write or replace: a grid with the classes below
+    path:Param('PNG to write or replace: a grid with the classes below', str, opt=False, nargs='?')='samples.png', # positional, and may be left out
     number:int=16,            # of pictures
     classes:str=None,         # names or numbers with commas between them, such as "Sneaker,Bag"; by default all in turn
     model:str='default',      # a bundle: "default", a folder, or a hub id
@@ -176,6 +196,8 @@ def vim_generate(
     from vim_nb.core import default_device
     from vim_nb.sample import check_png, generate
     check_png(path)
+    check_writable(path)
+    if number < 1: raise ValueError(f'{number=}: wanted 1 or more')
     bundle = load_bundle(model)
     s = generate(number, class_list(classes, bundle.classes), bundle, temperature, top_k, top_p, guidance, seed, settings,
                  batch_size, device or default_device(), weights=weights, reject=reject or None, accept=accept)
@@ -222,6 +244,7 @@ def vim_probe(
     from vim_nb.data import load_images
     from vim_nb.sample import check_png, usable_device
     from vim_nb.study import probe_figure, some_of, study
+    for p in filter(None, (path, figure)): check_writable(p)
     if figure: check_png(figure)
     bundle,device = load_bundle(model),usable_device(device or default_device())
     for network in filter(None, (bundle.tokenizer, bundle.prior)): network.to(device)
