@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 from .bundle import check_classifier, check_place, load_bundle, save_bundle
 from .checkpoint import checkpoints
-from .core import beside, num_parameters, printable
+from .core import beside, num_parameters
+from .text import printable
 from .tokenizers import decode_all
 
 # %% ../nbs/17a_run_bundle.ipynb #8e8dc0e6
