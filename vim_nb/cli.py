@@ -100,7 +100,7 @@ def vim_tokenize(
     from vim_nb.bundle import load_bundle
     from vim_nb.core import default_device
     from vim_nb.data import load_images
-    from vim_nb.sample import usable_device
+    from vim_nb.request import usable_device
     from vim_nb.tokens import tokenize
     check_writable(path, is_token_cache)
     encoder = load_bundle(tokenizer).tokenizer.to(usable_device(device or default_device()))
@@ -242,7 +242,8 @@ def vim_probe(
     from vim_nb.bundle import load_bundle
     from vim_nb.core import atomic_write, default_device, write_json
     from vim_nb.data import load_images
-    from vim_nb.sample import check_png, usable_device
+    from vim_nb.request import usable_device
+    from vim_nb.sample import check_png
     from vim_nb.study import probe_figure, some_of, study
     for p in filter(None, (path, figure)): check_writable(p)
     if figure: check_png(figure)

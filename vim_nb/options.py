@@ -39,7 +39,7 @@ def named(
     what:str,     # what kind of thing it is, for the error
 ):
     "`options[name]`, or a ValueError that lists the names."
-    from vim_nb.core import printable
+    from vim_nb.text import printable
     if name not in options: raise ValueError(f'unknown {what} {printable(name)!r}: there are {", ".join(options)}')
     return options[name]
 
