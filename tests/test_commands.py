@@ -1,7 +1,6 @@
 "The console commands: what pages print can be parsed, numbers out of range are refused by name, and a run that starts ends in a bundle."
 import inspect, io, json, os, re, shlex, subprocess, sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 import pytest, torch
 from fastcore.script import anno_parser

@@ -10,9 +10,9 @@ __all__ = ['train_tokenizer', 'vim_train_tokenizer', 'vim_tokenize', 'train_prio
 from pathlib import Path
 from types import SimpleNamespace
 from fastcore.script import Param, call_parse
-from .console import (check_writable, codes_from, finish, is_token_cache, one_sentence, open_run, sides, prior_plan, prior_task,
-                            tokenizer_config, tokenizer_plan, tokenizer_task, train, with_precision)
+from .console import check_writable, codes_from, finish, is_token_cache, one_sentence, open_run, train, with_precision
 from .options import class_list
+from .plans import prior_plan, prior_task, sides, tokenizer_config, tokenizer_plan, tokenizer_task
 
 # %% ../nbs/18_cli.ipynb #b2b3a9ef
 def train_tokenizer(
@@ -170,10 +170,12 @@ def vim_train_prior(
     train_prior(SimpleNamespace(**locals()))
 
 # %% ../nbs/18_cli.ipynb #453c8462
+_png = Param('PNG to write or replace: a grid with the classes below', str, opt=False, nargs='?')
+
 @call_parse
 @one_sentence
 def vim_generate(
-    path:Param('PNG to write or replace: a grid with the classes below', str, opt=False, nargs='?')='samples.png', # positional, and may be left out
+    path:_png='samples.png',  # PNG to write or replace: a grid with the classes below; a word without -- before it
     number:int=16,            # of pictures
     classes:str=None,         # names or numbers with commas between them, such as "Sneaker,Bag"; by default all in turn
     model:str='default',      # a bundle: "default", a folder, or a hub id
