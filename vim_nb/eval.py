@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Memorisation', 'covariance_root', 'lower_product', 'fast_cross_term', 'frechet_distance', 'inception_score',
            'kernel_distance', 'nearest_neighbours', 'ball_radius', 'ball_counts', 'share_inside', 'precision_recall',
-           'density_coverage', 'memorisation', 'histogram_distance', 'perturb_codes', 'standard_error']
+           'density_coverage', 'memorisation', 'counts_distance', 'count_codes', 'histogram_distance', 'perturb_codes',
+           'standard_error']
 
 # %% ../nbs/14_eval.ipynb #f68139b9
 from collections import namedtuple
@@ -135,8 +136,12 @@ def ball_counts(
     batch_size:int=1000, # rows at a time, for the memory
 )->tuple:                # in how many balls each row lies, `(n,)`, and how many rows each ball holds, `(m,)`
     "Rows in balls, counted both ways."
-    inside = [torch.cdist(rows.double(), centres.double()) <= radius for rows in x.split(batch_size)]
-    return torch.cat([i.sum(1) for i in inside]), sum(i.sum(0) for i in inside)
+    of_rows,of_balls = [],torch.zeros(len(centres), dtype=torch.int64)
+    for rows in x.split(batch_size):
+        inside = torch.cdist(rows.double(), centres.double()) <= radius
+        of_rows.append(inside.sum(1))
+        of_balls += inside.sum(0)
+    return torch.cat(of_rows), of_balls
 
 def share_inside(
     x:Tensor,       # features, `(n, d)`
@@ -188,6 +193,26 @@ def memorisation(
     return Memorisation(sum(further)/2/len(test), (fake < test.quantile(.01)).double().mean().item())
 
 # %% ../nbs/14_eval.ipynb #bee408f2
+def counts_distance(
+    a:Tensor, # how often each code occurs, `(K,)`, at least one above 0
+    b:Tensor, # of another set, `(K,)`
+)->float:     # in [0,1]
+    "Hellinger distance of two histograms."
+    p,q = ((x.double()/x.sum()).sqrt() for x in (a, b))
+    return ((p-q).square().sum()/2).sqrt().item()
+
+# %% ../nbs/14_eval.ipynb #1594c5b1
+def count_codes(
+    codes:Tensor,        # `(n, h, w)` whole numbers of any width
+    num_codes:int,       # K
+    batch_size:int=1000, # pictures at a time, for the memory
+)->Tensor:               # `(K,)` int64
+    "How often each code occurs, added up batch by batch."
+    counts = torch.zeros(num_codes, dtype=torch.int64, device=codes.device)
+    for part in codes.split(batch_size): counts += part.flatten().bincount(minlength=num_codes)
+    return counts
+
+# %% ../nbs/14_eval.ipynb #3607903e
 def histogram_distance(
     a:Tensor,      # codes, any shape, int64
     b:Tensor,      # codes of the same tokenizer, any shape
@@ -196,8 +221,7 @@ def histogram_distance(
     "Hellinger distance of the codes' frequencies (Codebook Histogram Distance)."
     for x,name in ((a, 'a'), (b, 'b')):
         if not x.numel() or x.min() < 0 or x.max() >= num_codes: raise ValueError(f'{name} must hold codes from 0 to {num_codes-1}, at least one; it has {x.numel()}' + (f', from {x.min()} to {x.max()}' if x.numel() else ''))
-    p,q = ((times_chosen(x, num_codes).double()/x.numel()).sqrt() for x in (a, b))
-    return ((p-q).square().sum()/2).sqrt().item()
+    return counts_distance(*(times_chosen(x, num_codes) for x in (a, b)))
 
 # %% ../nbs/14_eval.ipynb #f66a03cd
 def perturb_codes(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Seen', 'inception_hash', 'feature_networks', 'eight_bits', 'to_square', 'FeatureNetwork', 'ClassifierNetwork',
            'NamedFunction', 'VGG16Network', 'efficientnet_file', 'EfficientNetLite0', 'inception_weights',
-           'InceptionV3', 'feature_network', 'picture_batches', 'features_of', 'seen']
+           'InceptionV3', 'feature_network', 'images_at', 'picture_batches', 'features_of', 'seen']
 
 # %% ../nbs/13b_features.ipynb #c47d2c7d
 from collections import namedtuple
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .classifier import Classifier, load_classifier
 from .core import content_hash, device_of, eval_mode
+from .memory import images_at_once
 from .weights import load_state
 from .named import data_home
 from .perceptual import find_weights, load_lpips, read_weights
@@ -47,14 +48,16 @@ class FeatureNetwork(nn.Module):
     "Pictures to vectors, with all that has to be known about it. A subclass has `name`, `look` and, where it changes pictures, `prepare` in words and deed."
     name,resize,crop,range = 'network','none','none','[0,1]'
     published = False     # are these the weights for which the classic names stand?
+    side = None           # of the pictures inside, in pixels; None: as they come
 
     def prepare(self, images:Tensor)->Tensor: return images   # `(b, 3, h, w)` of 8 bits in [0,1] -> what `look` takes
     def look(self, images:Tensor)->tuple: raise NotImplementedError('features `(b, d)`, and logits `(b, classes)` or None')
 
     @torch.no_grad()
     def forward(self, images:Tensor)->Seen: # `(b, 3, h, w)` in [0,1], on the network's device
-        features,logits = self.look(self.prepare(eight_bits(images)))
-        return Seen(features.float(), None if logits is None else logits.float().softmax(1))
+        parts = eight_bits(images).split(images_at_once(self.side or images.shape[2:], images.device))
+        features,logits = zip(*(self.look(self.prepare(x)) for x in parts))
+        return Seen(torch.cat(features).float(), None if logits[0] is None else torch.cat(logits).float().softmax(1))
 
     def features(self, images:Tensor)->Tensor: return self(images).features
     def probabilities(self, images:Tensor)->Tensor:
@@ -126,7 +129,7 @@ def efficientnet_file()->Path: # where `tools/offline_weights.py efficientnet-li
 
 class EfficientNetLite0(FeatureNetwork):
     "EfficientNet-Lite0 (Liu 2020), trained on ImageNet: 1,280 features, 1,000 classes."
-    name,resize,range = 'EfficientNet-Lite0','bicubic, antialiased, 224×224','(255x-127)/128'
+    name,resize,range,side = 'EfficientNet-Lite0','bicubic, antialiased, 224×224','(255x-127)/128',224
     def __init__(self,
         source=None, # a file of weights, or `owner/name/file` on the hub; None: the local cache
     ):
@@ -138,7 +141,7 @@ class EfficientNetLite0(FeatureNetwork):
         with torch.random.fork_rng(devices=[]): network = EfficientNet.from_name('efficientnet-lite0')
         self.network = load_state(network, read_weights(path), 'weights of EfficientNet-Lite0').requires_grad_(False).eval()
 
-    def prepare(self, images): return (255*to_square(images, 224) - 127)/128
+    def prepare(self, images): return (255*to_square(images, self.side) - 127)/128
     def look(self, images):
         features = self.network.extract_features(images).mean((2,3))
         return features, self.network._fc(features)
@@ -164,7 +167,7 @@ def inception_weights(
 # %% ../nbs/13b_features.ipynb #632fb0d8
 class InceptionV3(FeatureNetwork):
     "The Inception-v3 in whose features a Frechet distance is the FID (Heusel et al. 2017): 2,048 features, 1,008 classes."
-    name,resize,range = 'Inception-v3','bilinear as in TensorFlow 1, 299×299, not antialiased','(255x-128)/128'
+    name,resize,range,side = 'Inception-v3','bilinear as in TensorFlow 1, 299×299, not antialiased','(255x-128)/128',299
     def __init__(self,
         source=None, # see `inception_weights`
     ):
@@ -203,6 +206,15 @@ def feature_network(
     return network.eval()
 
 # %% ../nbs/13b_features.ipynb #51631c76
+def images_at(
+    images,  # `(n, 3, h, w)` in [0,1], or a data set with `batch(indices)`
+    indices, # which of them
+)->Tensor:   # `(b, 3, h, w)`
+    "Some of a set of pictures, wherever they are kept."
+    indices = torch.as_tensor(indices)
+    return images[indices] if torch.is_tensor(images) else images.batch(indices)['image']
+
+# %% ../nbs/13b_features.ipynb #eed3105d
 def picture_batches(
     images,         # `(n, 3, h, w)` in [0,1], or a data set with `len` and `batch(indices)`
     batch_size:int, # pictures at a time
@@ -211,7 +223,7 @@ def picture_batches(
     "The pictures in their order; `ValueError` when there are none."
     if not len(images): raise ValueError('no images: features of an empty set')
     for i in torch.arange(len(images)).split(batch_size):
-        x = images[i] if torch.is_tensor(images) else images.batch(i)['image']
+        x = images_at(images, i)
         yield x if module is None else x.to(device_of(module))
 
 @torch.no_grad()

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 from torch import Tensor, nn
-from .codebook import times_chosen
 from .core import content_hash, device_of, eval_mode, read_json, write_json
 from .weights import load_tensors, save_tensors
 from .data import ImageDataset
+from .eval import count_codes
 from .features import FeatureNetwork, picture_batches
+from .memory import images_at_once
 from .moments import Moments
 from .named import data_home, named_sets
 from .pictures import height_width
+from .sources import split_names
 from .tokens import tokenizer_hash
 
 # %% ../nbs/14b_reference.ipynb #cf6300ee
@@ -27,11 +29,12 @@ def split_of(
     split:str=None,    # as the caller says
 )->str:                # "train", "validation" or "test"; ValueError when nobody knows or two disagree
     "Which part of the data these pictures are."
-    spec = data.spec() or {}
+    spec,split = data.spec() or {},split_names.get(split, split)
     if split not in (None, 'train', 'validation', 'test'): raise ValueError(f'split={split!r}: give "train", "validation" or "test"')
-    if spec.get('source') in named_sets and split not in (None, spec['split']): raise ValueError(f'these are the {spec["split"]} part of {spec["source"]}, not the {split} part')
+    part = split_names.get(spec.get('split'), spec.get('split'))
+    if spec.get('source') in named_sets and split not in (None, part): raise ValueError(f'these are the {part} part of {spec["source"]}, not the {split} part')
     if not spec and split is None: raise ValueError('these pictures come from tensors, or were picked out of a data set, and do not say which part they are: give split="train" or split="test"')
-    return split or spec['split']
+    return split or part
 
 # %% ../nbs/14b_reference.ipynb #90a89b83
 def picture_protocol(
@@ -96,8 +99,10 @@ def cached_tensors(
         except (ValueError, FileNotFoundError, KeyError, TypeError) as e: why = str(e)
         warnings.warn(f'the reference statistics at {path} are damaged ({why}): they are computed again', stacklevel=2)
     tensors = make()
-    save_tensors(path, tensors)
-    write_json(note, {'version': 1, 'about': about, 'sha256': content_hash(path)})
+    try:
+        save_tensors(path, tensors)
+        write_json(note, {'version': 1, 'about': about, 'sha256': content_hash(path)})
+    except OSError as e: warnings.warn(f'the reference statistics cannot be kept at {path} ({e}): the next report computes them again', stacklevel=2)
     return tensors
 
 # %% ../nbs/14b_reference.ipynb #2f64f453
@@ -126,10 +131,11 @@ def code_counts(
 )->Tensor:               # how often each code occurs, `(K,)` int64
     "The codes of `data`, counted once."
     from tqdm.auto import tqdm
+    batch_size = min(batch_size, images_at_once(data.size, device_of(tokenizer)))
     def make():
         counts = torch.zeros(tokenizer.num_codes, dtype=torch.int64)
         with eval_mode(tokenizer):
             for x in tqdm(picture_batches(data, batch_size), 'codes, reference', -(-len(data)//batch_size), disable=not progress, leave=False):
-                counts += times_chosen(tokenizer.encode(x.to(device_of(tokenizer))).cpu(), tokenizer.num_codes)
+                counts += count_codes(tokenizer.encode(x.to(device_of(tokenizer))).cpu(), tokenizer.num_codes)
         return {'counts': counts}
     return cached_tensors({'kind': 'codes', 'version': 1, 'pictures': data.fingerprint, 'tokenizer': tokenizer_hash(tokenizer)}, make, folder)['counts']

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['meanings', 'style', 'picture_tag', 'bars', 'curve', 'sample_sections', 'reconstruction_sections', 'words',
-           'protocol_html', 'page', 'command', 'evaluate']
+           'protocol_html', 'page', 'command', 'ready_to_measure', 'evaluate']
 
 # %% ../nbs/14e_report.ipynb #8ca5ba8e
 import base64, io, shlex
@@ -13,11 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from . import __version__
-from .bundle import load_bundle
+from .bundle import Bundle
 from .core import atomic_write, show_images
 from .data import ImageDataset, load_images
-from .fidelity import evaluate_reconstructions
-from .measure import Table, save_table
+from .features import images_at
+from .fidelity import bundle_on, check_sizes, evaluate_reconstructions, judge_of
+from .measure import Table, check_protocol, save_table
+from .reference import picture_protocol
+from .sample import class_caption
 from .sampled import evaluate_samples
 
 # %% ../nbs/14e_report.ipynb #fa8ff7d3
@@ -69,11 +72,13 @@ def sample_sections(
     pool = table.shown['samples']
     columns = min(10, most, len(pool.images))
     n = min(most, len(pool.images))//columns*columns
-    names = None if pool.labels is None else [pool.classes[i] if pool.classes else str(i) for i in pool.labels[:n].tolist()]
-    parts = [('As they were drawn', f'<p>The first {n}, none left out.</p>' + picture_tag(pool.images[:n], f'{n} samples' + (f': {", ".join(names)}' if names else ''), names, columns))]
+    names = None if pool.labels is None else [str(pool.classes[i] if pool.classes else i) for i in pool.labels[:n].tolist()]
+    captions = names and [class_caption(i, pool.classes) for i in pool.labels[:n].tolist()]
+    drawn = images_at(pool.images, range(n))
+    parts = [('As they were drawn', f'<p>The first {n}, none left out.</p>' + picture_tag(drawn, f'{n} samples' + (f': {", ".join(names)}' if names else ''), captions, columns))]
     if (nearest := table.shown.get('nearest')) is not None:
         found = reference.batch(nearest[:n])
-        pairs = torch.cat([x[i:i+columns] for i in range(0, n, columns) for x in (pool.images, found['image'])])
+        pairs = torch.cat([x[i:i+columns] for i in range(0, n, columns) for x in (drawn, found['image'])])
         parts.append(('Nearest training pictures', '<p>Each sample, and below it the training picture that is nearest to it in the features of the judge. A model that copies shows the same picture twice.</p>'
                       + picture_tag(pairs, 'rows of samples, each followed by a row of the training pictures nearest to them', columns=columns)))
     if shares := table.shown.get('by_class'): parts.append(('Agreement by class', '<p>How often a classifier sees the class that was asked for.</p>' + bars(shares, 'Class agreement')))
@@ -92,7 +97,7 @@ def reconstruction_sections(
 
 # %% ../nbs/14e_report.ipynb #ab240aee
 meanings = {'FID': 'Fréchet distance in the features of the Inception-v3 that gave it its name', 'FD-': 'Fréchet distance: how far samples and reference are apart in mean and covariance of a network’s features; its scale is the network’s own',
-            'rF': 'the same distance, of reconstructions from their originals', 'K': 'kernel distance: as the above, right on average for any number of pictures; 0 for sets of one source, so it may be negative',
+            'rF': 'the same distance, of reconstructions from their originals', 'rK': 'kernel distance of reconstructions from their originals', 'K': 'kernel distance: as the above, right on average for any number of pictures; 0 for sets of one source, so it may be negative',
             'memorisation: nearer': 'chance that a sample is nearer to the training pictures than a test picture is; near 1, the model copies', 'memorisation: copies': 'share of samples nearer to a training picture than all but 1% of the test pictures are',
             'precision': 'share of samples among which real pictures live', 'recall': 'share of real pictures near which samples live', 'density': 'how crowded with real pictures the places of the samples are; 1 is as crowded as among real ones',
             'coverage': 'share of real pictures that have a sample near', 'IS': 'inception score: are a classifier’s answers sure, and all classes there? At most the number of classes', 'class agreement': 'share in which a classifier names the class that was asked for, or that the original has',
@@ -151,6 +156,31 @@ def command(
     return shlex.join(['vim_eval', *(str(o) for k,v in given.items() if v is not None for o in (f'--{k}', v))])
 
 # %% ../nbs/14e_report.ipynb #c1ab8e39
+def ready_to_measure(
+    bundle:Bundle,     # what will be measured
+    data,              # as for `load_images`
+    folder:Path,       # for the report; made when missing
+    n:int,             # samples
+    network,           # who looks
+    batch_size:int,    # pictures at once
+    held_split:str,    # the part that nobody trained on
+    device,            # where networks work
+)->tuple:              # held-out part, and training part or None where no samples are wanted; ValueError says what is wrong
+    "Everything that can be checked before anything is measured."
+    if n < 0: raise ValueError(f'{n=}: draw 0 pictures or more')
+    if batch_size < 1: raise ValueError(f'{batch_size=}: take at least 1 picture at once')
+    if folder.exists() and not folder.is_dir(): raise ValueError(f'{folder} is a file: give a folder for the report')
+    judge_of(network, bundle, device)
+    size = bundle.tokenizer.config.size
+    load = lambda split: load_images(data, split=split, size=size if isinstance(size, int) else tuple(size))
+    held = load(held_split)
+    check_protocol({'task': 'reconstruction', **picture_protocol(held)})
+    check_sizes(held, bundle.tokenizer)
+    reference = load('train') if n and bundle.prior is not None else None
+    folder.mkdir(parents=True, exist_ok=True)
+    return held,reference
+
+# %% ../nbs/14e_report.ipynb #eecc5d7f
 def evaluate(
     model='default',         # "default", a folder, a hub id or a `Bundle`
     data:str='fashion_mnist',# as for `load_images`; needs a training and a test part
@@ -160,23 +190,21 @@ def evaluate(
     settings:str='card',     # "card": what the bundle recommends; "paper": everything off
     seed:int=0,              # of the samples
     batch_size:int=250,      # pictures at once
-    held_split:str='test',   # the part that nobody trained on
+    held_split:str='test',   # the part that nobody trained on: test, or validation by any of its names
     progress:bool=True,      # show bars
+    device=None,             # where networks work; None: the fastest there is; for a `Bundle`, where it is
 )->Table:                    # all measures
     "Measure a bundle and write the report."
-    if n < 0: raise ValueError(f'{n=}: draw 0 pictures or more')
-    bundle,folder,samples,reference = load_bundle(model),Path(folder),None,None
-    size = bundle.tokenizer.config.size
-    load = lambda split: load_images(data, split=split, size=size if isinstance(size, int) else tuple(size))
-    held = load(held_split)
-    if n and bundle.prior is not None:
-        reference = load('train')
-        samples = evaluate_samples(bundle, reference, held, n, network, settings, seed, folder/'samples', batch_size, progress=progress)
-    reconstructions = evaluate_reconstructions(bundle, held, network, batch_size=batch_size, progress=progress)
+    bundle,folder,samples = bundle_on(model, device),Path(folder).expanduser(),None
+    held,reference = ready_to_measure(bundle, data, folder, n, network, batch_size, held_split, device)
+    if reference is not None:
+        samples = evaluate_samples(bundle, reference, held, n, network, settings, seed, folder/'samples', batch_size, progress=progress, device=device)
+    reconstructions = evaluate_reconstructions(bundle, held, network, batch_size=batch_size, progress=progress, device=device)
     named = all(o is None or isinstance(o, (str,Path)) for o in (model, network))
-    call = command(model=model, data=data, number=n, network=network, settings=settings, held_split=held_split, seed=seed, batch_size=batch_size) if named else 'vim_nb.report.evaluate'
+    call = command(model=model, data=data, number=n, network=network, settings=settings, held_split=held_split, seed=seed, batch_size=batch_size, device=device) if named else 'vim_nb.report.evaluate'
     html = page((bundle.card or {}).get('title', str(model)), samples, reconstructions, reference, f'Made by vim_nb {__version__}: {call}')
     with atomic_write(folder/'report.html') as p: p.write_text(html, encoding='utf-8')
-    table = Table([*(samples or []), *reconstructions], (*(samples.notes if samples is not None else ()), *reconstructions.notes))
+    said = ('no samples: the bundle has a tokenizer but no prior',) if n and bundle.prior is None else ()
+    table = Table([*(samples or []), *reconstructions], (*said, *(samples.notes if samples is not None else ()), *reconstructions.notes))
     save_table(folder/'report.json', table)
     return table

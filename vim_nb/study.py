@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from torch import Tensor, nn
 from .core import device_of, eval_mode
+from .likelihood import renumbered
 from .probe import Depth, Probe, features, probe, stratified
 from .transformer import VIM
 
@@ -120,7 +121,7 @@ def study(
     "Probes of all blocks, the baselines beside them, and the labels as an axis."
     from tqdm.auto import tqdm
     if bundle.prior is None: raise ValueError('the bundle has no prior: there is no stack to look into')
-    if list(train.classes) != list(test.classes): raise ValueError(f'train has the classes {list(train.classes)} and test {list(test.classes)}: take two parts of one data set')
+    test = renumbered(test, train.classes)      # by name; ValueError for a class that train does not have
     start = perf_counter()
     (a,b),(y,z) = [representations(bundle, ds, seed) for ds in (train, test)],(train.labels, test.labels)
     minutes,c,deep = dict(features=(perf_counter()-start)/60),bundle.prior.config,('prior','untrained')
