@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from .bundle import Bundle, load_bundle
 from .core import content_hash, device_of, read_json, write_json
 from .weights import config_to_dict, load_tensors, save_tensors
-from .data import ImageDataset, load_images
+from .data import ImageDataset
 from .draw import pictures
 from .fidelity import check_sizes
 from .filters import noise
 from .memory import images_at_once
 from .named import named_sets
-from .sample import Samples, labels_for, ready, snapshots
+from .request import labels_for, ready
+from .sample import Samples, snapshots
 from .tokens import tokenizer_hash
 
 # %% ../nbs/14ca_drawn.ipynb #3d9f5020

@@ -25,7 +25,7 @@ from .metrics import psnr, ssim
 from .perceptual import load_lpips, lpips_file
 from .pictures import height_width
 from .reference import picture_protocol, statistics_of
-from .sample import placed, usable_device
+from .request import placed, usable_device
 from .tokens import tokenizer_hash
 
 # %% ../nbs/14c_fidelity.ipynb #d43179d1
