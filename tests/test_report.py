@@ -228,7 +228,7 @@ def test_images_do_not_pile_up(folders, tmp_path, monkeypatch):
         return images
     monkeypatch.setattr(vim_nb.drawn, 'pictures', counted)
     monkeypatch.setattr(vim_nb.drawn, 'images_at_once', lambda size, device: 4)
-    train,held = (load_images(folders, split, size=32) for split in ('train', 'val'))
+    train,held = (load_images(folders, split, size=16) for split in ('train', 'val'))
     peaks = []
     for n in (40, 120):
         most[0] = 0

@@ -216,13 +216,14 @@ def vim_eval(
     number:int=5000,          # of samples; 0: reconstructions only
     network:str=None,         # who looks: efficientnet-lite0, inception, vgg16, bundle (its classifier), or the folder of a classifier
     settings:str='card',      # card: what the bundle recommends; paper: everything off
-    held_split:str='test',    # the part that nobody trained on
+    held_split:str='test',    # the part that nobody trained on: test, or validation by any of its names
     seed:int=0,               # of the samples
     batch_size:int=250,       # pictures at once
+    device:str=None,          # cpu, cuda or mps; by default the fastest there is
 ):
     "Measure a bundle: reconstructions, samples, memorisation; every figure with its protocol."
     from vim_nb.report import evaluate
-    print(evaluate(model, data, folder, number, network, settings, seed, batch_size, held_split))
+    print(evaluate(model, data, folder, number, network, settings, seed, batch_size, held_split, device=device))
     print(f'{Path(folder)/"report.html"}')
 
 # %% ../nbs/18_cli.ipynb #4b93e852
