@@ -203,7 +203,6 @@ def test_reconstructions_of_ten_images(folders, tmp_path, held_split, monkeypatc
     assert table['PSNR'].n == 10 and len(table.notes) >= 1 and (tmp_path/'eval'/'report.html').is_file()
 
 def test_what_is_wrong_is_said_before_anything_is_measured(folders, tmp_path, monkeypatch):
-    import vim_nb.features, vim_nb.drawn
     from vim_nb.report import evaluate
     def forbidden(*a, **k): raise AssertionError('measured')
     for name in ('vim_nb.fidelity.reconstruct', 'vim_nb.reference.look', 'vim_nb.drawn.snapshots', 'vim_nb.fidelity.lpips_measure'): monkeypatch.setattr(name, forbidden)
@@ -216,7 +215,7 @@ def test_what_is_wrong_is_said_before_anything_is_measured(folders, tmp_path, mo
 def test_images_do_not_pile_up(folders, tmp_path, monkeypatch):
     "However many samples are judged, those that are decoded at one time are a batch or two."
     import weakref
-    import vim_nb.drawn, vim_nb.fidelity
+    import vim_nb.drawn
     from vim_nb.data import load_images
     from vim_nb.report import evaluate_samples
     alive,most = [],[0]

@@ -186,7 +186,7 @@ def evaluate_samples(
     settings=None,           # None or "card", "paper", or a `SampleSettings`
     seed:int=0,              # of the samples
     folder=None,             # where samples are kept, so that an interrupted call goes on; None: nowhere
-    batch_size:int=250,      # samples drawn at once
+    batch_size:int=250,      # samples drawn, and looked at, at once
     split:str=None,          # "train", where `reference` does not know
     cache=None,              # folder for reference statistics; None: the local cache
     progress:bool=True,      # show bars
@@ -204,7 +204,7 @@ def evaluate_samples(
         pool = pool_of(source if bundle is None else bundle, reference, n, settings, seed, folder, batch_size, progress)
         made,want = (tuple(images_at(x, [0]).shape[2:]) for x in (pool.images, reference))
         if made != want: raise ValueError(f'samples of {made[0]}x{made[1]}, reference of {want[0]}x{want[1]}: load the reference with size={made[0]}')
-        fake,probabilities = seen(judge, pool.images, progress=progress)
+        fake,probabilities = seen(judge, pool.images, batch_size, progress)
         real,shown = statistics_of(reference, judge, split, folder=cache, progress=progress),{'samples': pool}
         def make(name, value, extra=None, n=len(fake), protocol={**stamp, **real.protocol}, **k): return Measure(name, value, n, {**protocol, **(extra or {})}, subject=pool.subject, **k)
         measures,rest = of_distances(fake, real, judge.label, make),of_neighbours(fake, real, judge.label, make)
