@@ -80,6 +80,7 @@ def load_images(
     size=32,             # pixels, an int or (height, width): scaled until it just covers that, then centre crop; Fashion-MNIST is padded from 28 to 32
     streaming:bool=False,# an iterable without length
     augment=None,        # `tokenizer`, `prior` or an `Augment`: what `batch` does when it is given a generator
+    verify:bool=True,    # decode all images once when they are opened for the first time, so that damaged ones show; what fits in memory is decoded anyway
     image_column:str=None,     # of a table; None: found by name and type. These four may also stand at the end of `source`, see `split_options`
     label_column:str=None,     # of a table; "none": one class
     config:str=None,           # configuration of a hub data set
@@ -96,7 +97,8 @@ def load_images(
         return open_stream(kind, where, split, size, source, options)
     if kind != 'named':
         o = open_source(kind, where, split, source, options)
-        return hold(ImageDataset(o.pictures, o.labels, o.classes, size, augment, spec=spec))
+        ds = hold(ImageDataset(o.pictures, o.labels, o.classes, size, augment, spec=spec))
+        return ds.verify() if verify else ds
     o,s = open_named(where, split),named_sets[where]
     ds = ImageDataset(named_square(o.pictures, s, size), o.labels, o.classes, size, augment, s.unflipped, spec)
     if augment and max(height_width(size)) < s.side: ds.source = ds.near = pixel_source(o.pictures)
