@@ -19,7 +19,8 @@ from .core import atomic_write, content_hash
 from .weights import load_tensors, save_tensors
 from .pictures import height_width, pixel_hash
 from .sources import Opened, pixel_source, stack_pixels
-from .rows import hub_rows, parquet_rows
+from .hub import hub_rows
+from .parquet import parquet_rows
 from .tables import find_columns, row_picture
 
 # %% ../nbs/00c_named.ipynb #933f5d46
