@@ -49,7 +49,7 @@ def train_tokenizer(
 @call_parse
 @one_sentence
 def vim_train_tokenizer(
-    pictures:str,              # digits, fashion_mnist, cifar10, a folder of class folders, parquet files, or a hub id
+    pictures:str,              # named set, folder, parquet files or hub id; ?label_column=NAME&config=NAME at its end
     folder:str,                # of the run: checkpoints, log.jsonl, and in the end bundle/
     size:str=None,             # of the network: tiny, small, base, large, small-large, or convolutional: cnn-tiny, cnn-x1 and others; by default the recipe's, or that of --start
     recipe:str='tiny',         # tiny (half an hour on a CPU core), tiny-decoder, paper, representation, parti or decoder

@@ -19,7 +19,7 @@ from .folders import open_folder
 from .named import named_sets, named_square, open_named
 from .pictures import as_size, fit, height_width
 from .sources import Opened, pixel_source, stack_pixels
-from .rows import find_source, open_table
+from .hub import find_source, open_table
 from .tables import TableOptions, split_options
 
 # %% ../nbs/01_data.ipynb #4e66d766
