@@ -15,6 +15,7 @@ help: ## this list
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
 	@echo
+	@echo "The commands of the package (vim_generate and others) are in $(BIN): say  . $(BIN)/activate  to have them on your path."
 	@echo "Each installs what it needs into $(VENV) first (PYTHON=..., VENV=... choose others; ARGS=... goes to the command)."
 
 # ---- set-up: stamps in the environment, renewed when the requirements change ----

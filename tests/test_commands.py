@@ -243,3 +243,16 @@ def test_ascii_terminal(toy, clean_env):
     r = subprocess.run([sys.executable, '-c', code], env=dict(clean_env, PYTHONIOENCODING='ascii', PYTHONUTF8='0'), cwd=toy, capture_output=True, timeout=120)
     assert r.returncode == 0, r.stderr.decode()
     assert b'l\\xe4ufe' in r.stdout and load_bundle(toy/'läufe'/'bundle').classes == ('lys', 'rosé')
+
+def test_an_old_run_folder_gets_its_bundle_by_resume(toy):
+    "A run of an earlier version that has done its steps and failed to save: its state has no fields of later versions."
+    from vim_nb.checkpoint import seal
+    tokenizer()
+    for p in Path('tok/bundle').iterdir(): p.unlink()
+    Path('tok/bundle').rmdir()
+    for p in Path('tok').glob('step-*/state.json'):
+        state = json.loads(p.read_text())
+        for k in ('size', 'image_size', 'output'): del state['spec']['recipe'][k]
+        for k in ('optimizer',): del state['spec']['recipe']['run'][k], state['recipe'][k]
+        p.write_text(json.dumps(state | {'seal': seal(state)}))
+    assert load_bundle(tokenizer(resume=True)).classes == ('cat', 'dog')

@@ -233,7 +233,7 @@ health_rules = {
     'fell back': Rule(fell_back, ('psnr|loss',), 'ill', 'go back to a checkpoint from before, with a lower lr or a smaller clip'),
     'gradient explodes': Rule(gradient_explodes, ('grad_norm',), 'ill', 'a lower lr, a longer warmup, clip=1'),
     'loss spikes': Rule(loss_spikes, ('loss',), 'watch', 'a lower lr, clip=1, or a look at the pictures of such a step'),
-    'codebook collapsing': Rule(codes_collapse, ('epoch_used|usage',), 'ill', 'smaller code_dim, k-means (autoencoder_steps), restart_after; see quantizers'),
+    'codebook collapsing': Rule(codes_collapse, ('epoch_used|usage',), 'ill', 'of a table of codes: smaller code_dim, k-means (autoencoder_steps), restart_after; without one (FSQ, LFQ, BSQ): fewer codes, or more entropy_weight'),
     'codes uneven': Rule(codes_uneven, ('epoch_perplexity',), 'watch', 'restart_after, or an entropy loss; see quantizers'),
     'one term drowns the others': Rule(terms_drown, ('grad_<term>',), 'watch', 'change the weights, or take the others out'),
     'critic explodes': Rule(critic_explodes, ('critic','adversarial'), 'ill', 'a lower rate for the critic, more r1, or the hinge loss'),

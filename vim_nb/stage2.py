@@ -200,6 +200,7 @@ def check_codes(
     data,        # `TokenCache` or `ImageCodes`
 ):               # ValueError names both
     "Can a prior of these shapes read `data`?"
+    if not hasattr(data, 'num_codes'): raise ValueError(f'a {type(data).__name__} holds no codes: give a TokenCache, or ImageCodes(tokenizer, images)')
     if (c.num_codes, tuple(c.grid)) != (data.num_codes, tuple(data.grid)):
         raise ValueError(f'the prior knows {c.num_codes} codes on a grid of {c.grid[0]}×{c.grid[1]}, but here is {data}: take codes of the tokenizer that the prior was made for')
     if c.classes and len(data.classes) > c.classes: raise ValueError(f'the prior knows {c.classes} classes, but here is {data}')
