@@ -73,7 +73,7 @@ class Samples:
 class Throttle:
     "Lets something be done as often as keeps its time below a share of the whole."
     def __init__(self,
-        share:float=.25,         # of the time, in (0,1)
+        share:float=.25,         # of the time, in (0,1]; 1: as often as it may
         clock=time.perf_counter, # seconds
     ): self.share,self.clock,self.cost,self.since = share,clock,0.,clock()
 
@@ -104,7 +104,7 @@ def snapshots(
     uniform:Tensor,          # `(n, h*w)`, float64, on the CPU
     settings:SampleSettings, # how to draw
     batch_size:int,          # pictures at once
-    watch,                   # False: once at the end; True or a `Throttle`: on the way, too
+    watch,                   # False: once at the end; True or a `Throttle`: on the way, too; "rows": after every row
     progress:bool,           # show a bar?
     given:Tensor=None,       # codes that are fixed, `(n, h, w)` int64 on the CPU, -1 where they are to be drawn
     replay:bool=False,       # see `draw_codes`
@@ -114,7 +114,7 @@ def snapshots(
     codes,device,batches = start_codes(given, n, decoder.config, 'cpu'),decoder.device,[slice(i, min(i+batch_size, n)) for i in range(0, n, batch_size)]
     look = lambda b: pictures(tokenizer, codes[b].to(device))
     images = torch.full((n, 3, h*tokenizer.patch, w*tokenizer.patch), .5) if given is None else torch.cat([look(b) for b in batches])
-    throttle,show = Throttle() if watch is True else watch,lambda: Samples(images.clone(), codes.clone(), labels, settings, bundle.classes)
+    throttle,show = {True: Throttle(), 'rows': Throttle(1.)}.get(watch, watch),lambda: Samples(images.clone(), codes.clone(), labels, settings, bundle.classes)
     def paint(b):
         images[b] = look(b)
         return show() if watch else None
@@ -175,7 +175,7 @@ def generate(
     device=None,            # None: the fastest there is; for a `Bundle`, where it is
     dtype:torch.dtype=None, # of weights and cache; None: as the bundle is loaded, float32
     progress:bool=True,     # show a bar
-    stream:bool=False,      # give an iterator of snapshots instead of the last one: as many as take a quarter of the time, the last complete
+    stream=False,           # True: give an iterator of snapshots instead of the last one, as many as take a quarter of the time, the last complete; "rows": one after every row
     weights:str=None,       # of the prior: "fp32" is exact, "fp16", "bf16" and "int8" are smaller and lossy; None: as precise as `dtype`
     reject=None,            # who rejects bad candidates: True for the bundle's own classifier, a `Classifier`, the folder of one, or a function: images `(b, 3, H, W)` in [0,1] -> logits `(b, classes)`; None: nobody
     accept:float=None,      # share of the candidates that is kept of each class, in (0,1]; None: what the card says, or half
@@ -185,6 +185,7 @@ def generate(
     n,seed = whole_number(n, 'n'),whole_number(seed, 'seed')
     if n < 1: raise ValueError(f'{n=}: draw at least 1 picture')
     if reject is None and accept is not None: raise ValueError(f'{accept=} is the share of candidates that a classifier keeps: name one with reject, or leave accept out')
+    if stream not in (True, False, 'rows'): raise ValueError(f'{stream=} is not True, False or "rows"')
     if stream and reject is not None: raise ValueError('stream=True cannot show which candidates will be kept: leave out stream or reject')
     knobs = dict(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     bundle,settings,batch_size = ready(model, settings, knobs, batch_size, device, dtype, weights)

@@ -43,7 +43,7 @@ class Work(ipywidgets.VBox):
     "Something that is drawn in steps, with buttons and progress above and its recipe below."
     def __init__(self,
         picture,  # the widget that shows it
-        job,      # function without arguments; gives an iterator of pairs, share done and picture, and a function from the number of steps (None: all) to a script
+        job,      # function without arguments; gives an iterator of pairs, share done and picture, and a function from the share that was done (None: all) to a script
         show,     # function of a picture: puts it there
         name:str, # of the file
         said:str, # on the button
@@ -68,13 +68,13 @@ class Work(ipywidgets.VBox):
         self.say('drawing ...')
         try:
             frames,call = self.job()
-            for i,(self.bar.value,picture) in enumerate(frames, 1):
-                if i == 1: self.recipe.value = recipe(call(None))
+            for i,(self.bar.value,picture) in enumerate(frames):
+                if i == 0: self.recipe.value = recipe(call(None))
                 self.show(picture)
                 yield
                 if self.halt: break
             done = self.bar.value == 1
-            self.text = call(None if done else i)
+            self.text = call(None if done else self.bar.value)
             self.recipe.value = recipe(self.text, picture, self.name)
             self.say('drawn' if done else f'stopped at {self.bar.value:.0%}: what is drawn stays')
             self.after()
@@ -246,10 +246,11 @@ class SampleExplorer(ipywidgets.VBox):
     def job(self):    # as `Work` wants it
         wish,columns = self.knobs.wish,columns_for(self.knobs.wish.n)
         def frames():
-            for shots,s in enumerate(generate(wish.n, model=self.bundle, stream=True, progress=False, **wish.knobs), 1):
-                self.samples,self.wish,self.call = s,wish,drawing(wish, self.model, None if s.finished else shots)
-                yield (s.codes >= 0).float().mean().item(), s.grid(columns=columns)
-        return frames(), lambda shots: runnable(f'{drawing(wish, self.model, shots)}.grid(columns={columns})')
+            for s in generate(wish.n, model=self.bundle, stream=True, progress=False, **wish.knobs):
+                drawn = int((s.codes >= 0).sum())
+                self.samples,self.wish,self.call = s,wish,drawing(wish, self.model, None if s.finished else drawn)
+                yield drawn/s.codes.numel(), s.grid(columns=columns)
+        return frames(), lambda done: runnable(f'{self.call if done else drawing(wish, self.model)}.grid(columns={columns})')
 
     def show(self,
         picture, # a `PIL.Image.Image` of the grid

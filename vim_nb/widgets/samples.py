@@ -13,8 +13,9 @@ import torch
 from dataclasses import dataclass, replace
 from torch import Tensor
 from ..bundle import Bundle
-from ..filters import noise
-from ..sample import Samples, choose_settings, labels_for, ready, snapshots
+from ..filters import choose_settings, noise
+from ..request import labels_for, ready
+from ..sample import Samples, snapshots
 from ..tokenizers import encode_all
 from .reconstructions import code_odds
 
@@ -53,7 +54,7 @@ def kinds_of(
     return tuple(bundle.classes if len(set(bundle.classes)) == len(bundle.classes) else range(len(bundle.classes)))
 
 # %% ../../nbs/widgets/22_samples.ipynb #f2f30523
-homes = dict(generate='vim_nb.sample', complete='vim_nb.complete', load_bundle='vim_nb.bundle', show_images='vim_nb.core', from_row='vim_nb.widgets.samples', islice='itertools', stack='torch')
+homes = dict(generate='vim_nb.sample', complete='vim_nb.complete', load_bundle='vim_nb.bundle', show_images='vim_nb.core', from_row='vim_nb.widgets.samples', stack='torch')
 
 def spelled(**arguments)->str: # "seed=1, top_k=0"
     "Arguments as they stand in a call."
@@ -77,12 +78,12 @@ def model_text(
 def drawing(
     wish:Wish,    # what was drawn
     model:str,    # expression for it, see `model_text`
-    shots:int=None, # rows that were seen; None: it was drawn to its end
+    drawn:int=None, # codes that were drawn; None: all
 )->str:           # expression that gives the same `Samples`
     "The call of a grid."
     named = '' if model == "'default'" else f', model={model}'
-    if shots is None: return f'generate({wish.n}, {spelled(**wish.knobs)}{named})'
-    return f'next(islice(generate({wish.n}, {spelled(**wish.knobs)}{named}, stream=True), {shots-1}, None))'
+    if drawn is None: return f'generate({wish.n}, {spelled(**wish.knobs)}{named})'
+    return f'next(s for s in generate({wish.n}, {spelled(**wish.knobs)}{named}, stream="rows") if (s.codes >= 0).sum() == {drawn})'
 
 def columns_for(
     n:int, # pictures
@@ -174,7 +175,7 @@ def redrawn(
     row:int,         # first that is drawn again
     wish:Wish,       # class, knobs and seed
     numbers,         # whose chance, one for each drawing
-):                   # yields `Samples` of `len(numbers)` pictures after every row; ValueError says what is wrong with the wish
+):                   # yields `Samples` of `len(numbers)` pictures on the way and at the end; ValueError says what is wrong with the wish
     "Rows of a picture drawn again."
     packed,settings,batch_size = ready(bundle, None, {k: getattr(wish, k) for k in strips}, None, None, None)
     labels,uniform = labels_for(len(numbers), wish.classes, packed),noise(wish.seed, numbers, subject.codes.numel())
@@ -223,12 +224,12 @@ class Redraw:
     def steps(self,
         bundle:Bundle, # with a prior
     ):                 # yields share done in (0,1] and pictures `(n, 3, H, W)`, grey where nothing is drawn
-        "Draw, row by row."
-        images,plans,h = torch.full((len(self.captions), *self.subject.image.shape), .5),self.plans(),len(self.subject.codes)
+        "Draw, and show what is there on the way."
+        images,plans = torch.full((len(self.captions), *self.subject.image.shape), .5),self.plans()
         for j,(wish,numbers) in enumerate(plans):
-            for row,s in enumerate(redrawn(bundle, self.subject, self.row, wish, numbers), 1):
+            for s in redrawn(bundle, self.subject, self.row, wish, numbers):
                 images[j:j+len(numbers)] = s.images
-                yield (j + row/h)/len(plans), images.clone()
+                yield (j + (s.codes >= 0).double().mean().item())/len(plans), images.clone()
 
 # %% ../../nbs/widgets/22_samples.ipynb #e910672b
 def redrawing(
