@@ -279,6 +279,7 @@ def load_bundle(
     path,card = folder/'examples.safetensors',read_json(folder/'card.json', 'model card')
     if not isinstance(card, dict): raise ValueError(f'the model card {folder/"card.json"} is {card!r:.100}, wanted an object')
     bundle = Bundle(**parts, classes=tuple(config['classes']), card=card)
-    check_parts(bundle)
+    try: check_parts(bundle)
+    except ValueError as e: raise ValueError(f'the parts of the bundle {folder} do not fit: {e}') from None
     if path.name in config['files']: bundle.examples = unpack_examples(load_tensors(path, 'examples'), len(bundle.classes), path)
     return bundle

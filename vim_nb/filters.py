@@ -189,9 +189,11 @@ def choose_settings(
     "The settings that a call means."
     if settings in (None, 'card'):
         advice = (card or {}).get('sampling', {})
+        if not isinstance(advice, dict): raise ValueError(f'the card recommends sampling={advice!r:.100}, wanted an object: pass settings="paper", or mend card.json')
         unknown = [k for k in advice if k not in SampleSettings.__dataclass_fields__]
         if unknown: raise ValueError(f'the card recommends {unknown[0]}, which this vim_nb does not know: pass settings="paper", or upgrade')
-        base = SampleSettings(**advice)
+        try: base = SampleSettings(**advice)
+        except (ValueError, TypeError) as e: raise ValueError(f'the card recommends what cannot be, {e}: pass settings="paper", or mend card.json') from None
     elif settings == 'paper': base = SampleSettings()
     elif isinstance(settings, SampleSettings): base = settings
     else: raise ValueError(f'{settings=} is not "card", "paper" or a SampleSettings')
