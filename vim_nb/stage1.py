@@ -245,6 +245,7 @@ def respec(cls:TokenizerTask,
     "The spec of a run that goes on with `recipe`."
     old = config_from_dict(TokenizerRecipe, spec['recipe'])
     new = recipe if isinstance(recipe, TokenizerRecipe) else replace(old, run=recipe)
+    new = replace(new, size=old.size, image_size=old.image_size, output=old.output)   # for a run that begins
     config = config_to_dict(config_from_dict(tokenizer_kinds[spec['model']][1], spec['config']))
     had,has = ('perceptual' in r.weights for r in (old, new))
     look = spec['perceptual'] if had or not has else load_lpips().hash

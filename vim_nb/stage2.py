@@ -170,12 +170,14 @@ def check(self:PriorTask,
 
 @patch(cls_method=True)
 def respec(cls:PriorTask,
-    spec:dict,     # of a run
-    recipe:Recipe, # with which it goes on
-)->tuple:          # spec, `Recipe`
+    spec:dict, # of a run
+    recipe,    # with which it goes on: `PriorRecipe`, or a `Recipe` for the run alone
+)->tuple:      # spec, `Recipe`
     "The spec, complete, and the recipe."
     config = config_to_dict(config_from_dict(VIMConfig, spec['config']))
-    return {'label_drop': .1, 'smoothing': 0., 'noise': 0., 'checkpointing': False, **spec, 'config': config},recipe
+    spec = {'label_drop': .1, 'smoothing': 0., 'noise': 0., 'checkpointing': False, **spec, 'config': config}
+    if isinstance(recipe, Recipe): return spec,recipe
+    return {**spec, **recipe.options, 'config': config if recipe.dropout is None else {**config, 'dropout': recipe.dropout}},recipe.run
 
 @patch(cls_method=True)
 def fixed(cls:PriorTask,

@@ -166,7 +166,8 @@ def changes(
     strip = lambda d: {**d.get('recipe', {}), **{k: v for k,v in d.items() if k != 'recipe'}, 'run': None}
     own = differences(strip(task.respec(state['spec'], config_from_dict(Recipe, state['recipe']))[0]), strip(spec))
     every,step = {**differences(state['recipe'], config_to_dict(recipe)), **own},state['step']
-    reasons = {'seed': 'the order of the data and all other chance follow from it', 'steps': f'it has done {step:,}' if recipe.steps < step else ''}
+    reasons = {'seed': 'the order of the data and all other chance follow from it', 'optimizer': 'its memory is of another kind',
+               'steps': f'it has done {step:,}' if recipe.steps < step else ''}
     for k,(was,now) in every.items():
         if why := task.fixed(k, was, now, step) if k in own else reasons.get(k, ''):
             raise ValueError(f'{path} cannot go on with {k}={now} instead of {was}: {why}. Leave it as it was, or begin another run in another folder')

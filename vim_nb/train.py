@@ -155,6 +155,7 @@ def save(self:Run)->Path: # the checkpoint
 def start(self:Run):
     "The first thing that touches the folder: checkpoint of step 0, or the log cut back to the resumed one."
     main,self.log.about = self.accelerator.is_main_process,self.about
+    self.about['lr'] = self.recipe.lr
     if self.folder is not None:
         if self.step == 0: self.save()
         if main: write_manifest(self.folder, self.data)
@@ -270,6 +271,7 @@ def resume(cls:Run,
     kind = type(task) if task is not None else task_class(state.get('kind'))
     if task is not None and task.kind != state['kind']: raise ValueError(f'{path} is a run of kind {state["kind"]!r}, the task given is {task.kind!r}')
     spec,recipe = kind.respec(state['spec'] if task is None else task.spec(), recipe or config_from_dict(Recipe, state['recipe']))
+    if recipe.precision == 'auto': recipe = replace(recipe, precision=state['recipe'].get('precision', 'fp32'))
     notes = [changes(path, state, kind, spec, recipe)]
     if task is None: task = make_task(path, {**state, 'spec': spec})
     data,note = reopen(path, state, task, data, allow_changed_data)
