@@ -113,6 +113,7 @@ def train_prior(
 ):
     "Train a prior as the options say, and what they do not say as the recipe does."
     from vim_nb.bundle import load_bundle
+    from vim_nb.likelihood import renumbered
     from vim_nb.run_bundle import inherited_card, own_classifier, own_examples, rehearse
     from vim_nb.stage2 import check_codes, validate
     plan = prior_plan(o.recipe, steps=o.steps, batch_size=o.batch_size, lr=o.learning_rate, save_every=o.save_every, precision=o.precision, seed=o.seed,
@@ -121,7 +122,9 @@ def train_prior(
     data,held = codes_from(o.codes, b.tokenizer, o.tokenizer),o.validation and codes_from(o.validation, b.tokenizer, o.tokenizer, 'test', None)
     size = o.size or (plan.size if o.start is None else None)
     task = prior_task(size, data, o.seed, o.unconditional, plan.dropout, o.start, o.position, **plan.options, checkpointing=o.checkpointing)
-    if held is not None: check_codes(task.model.config, held)
+    if held is not None:
+        if task.model.config.classes: held = renumbered(held, data.classes)
+        check_codes(task.model.config, held)
     recipe = with_precision(plan.run, task.model, o.folder)
     run = open_run(task, data, recipe, o.folder, o.resume, o.workers, o.log_with, o.compile)
     about = dict(size=size or f'as in {o.start}', recipe=o.recipe, steps=recipe.steps, batch_size=recipe.batch_size, optimizer=recipe.optimizer,

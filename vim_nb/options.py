@@ -61,13 +61,13 @@ def class_list(
     "The classes that `text` means."
     if text is None: return None
     known,parts,found = known_names(names),[p.strip() for p in text.split(',')],[]
-    most = 1 + max((k.count(',') for k in known), default=0)
+    most,numeric = 1 + max((k.count(',') for k in known), default=0), any(k.isdecimal() for k in known) # then text is a name, never a place
     while parts:
         for n in range(min(most, len(parts)), 0, -1):
             joined = ','.join(parts[:n])
             name = known.get(joined, known.get(joined.casefold()))
             if name is not None: break
-        else: name = int(parts[0]) if parts[0].lstrip('-').isdecimal() else parts[0]
+        else: name = int(parts[0]) if parts[0].lstrip('-').isdecimal() and not numeric else parts[0]
         found.append(name)
         parts = parts[n:]
     return found

@@ -50,11 +50,11 @@ def class_index(
     classes:tuple, # names
     number:int,    # how many classes the prior has
 )->int:            # in [0, number); ValueError when there is no such class
-    "The label of one class: of its name, else of its number."
+    "The label of one class: of its name, else of its number; where names are numbers themselves, text is a name."
     if isinstance(wanted, str):
         i = class_by_name(wanted, classes)
         if i is not None: return i
-        if not (wanted.isascii() and wanted.isdigit()): raise ValueError(unknown_class(wanted, classes))
+        if not (wanted.isascii() and wanted.isdigit()) or any(name.isdecimal() for name in classes): raise ValueError(unknown_class(wanted, classes))
         wanted = int(wanted)
     i = whole_number(wanted, 'class')
     if not 0 <= i < number: raise ValueError(f'class {i} is outside 0 to {number-1}')

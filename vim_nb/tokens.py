@@ -111,7 +111,7 @@ class ImageCodes:
         "Codes and labels of some pictures."
         b = self.images.batch(indices, generator)
         with self.lock, eval_mode(self.tokenizer): codes = self.tokenizer.encode(b['image'].to(device_of(self.tokenizer))).cpu()
-        return {'codes': codes, 'label': b['label']}
+        return {'codes': codes, 'label': self.labels[as_indices(indices, len(self))]}
 
 # %% ../nbs/09_tokens.ipynb #978e466d
 @patch
