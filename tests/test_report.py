@@ -286,3 +286,11 @@ def test_the_page_is_complete_in_itself(honest):
     html = page('digits', honest['table'], reference=honest['train'])
     assert not re.findall(r'https?://|src="(?!data:)|<script|<link', html)
     assert html.count('<img ') == html.count(' alt="') > 0
+
+@pytest.mark.skipif('not __import__("torch").cuda.is_available()', reason='needs a GPU')
+def test_a_report_on_a_gpu_says_what_one_on_the_cpu_says(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv('VIM_NB_DATA', str(tmp_path/'data'))
+    from vim_nb.report import evaluate
+    tables = [evaluate('default', str(folders), tmp_path/device, n=9, network='bundle', settings='paper', held_split='val', progress=False, device=device) for device in ('cpu', 'cuda')]
+    assert [m.name for m in tables[0]] == [m.name for m in tables[1]]
+    assert abs(tables[0]['PSNR'].value - tables[1]['PSNR'].value) < .05
