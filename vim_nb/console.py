@@ -7,7 +7,7 @@ __all__ = ['print_anything', 'one_sentence', 'with_precision', 'check_same', 'op
            'check_writable', 'codes_from', 'finish']
 
 # %% ../nbs/17b_console.ipynb #2a9920c6
-import inspect, os, sys
+import inspect, os, sys, warnings
 from functools import wraps
 from pathlib import Path
 from .options import check_numbers
@@ -23,16 +23,20 @@ def print_anything(
 def one_sentence(
     f, # a command
 ):     # the same, which leaves with a sentence and exit code 1 where `f` raises one of our errors
-    "Show errors of the public face without a stack trace."
+    "Show errors and warnings of the public face without a stack trace, and without what would steer a terminal."
+    from vim_nb.text import printable
+    def line(message, *args, **kwargs): return f'{f.__name__}: {printable(message, keep=chr(10))}\n'
     @wraps(f)
     def _f(*args, **kwargs):
         for stream in (sys.stdout, sys.stderr): print_anything(stream)
+        before,warnings.formatwarning = warnings.formatwarning,line
         try:
             check_numbers(inspect.signature(f).bind(*args, **kwargs).arguments)
             f(*args, **kwargs)
-        except (ValueError, OSError, FloatingPointError) as e: raise SystemExit(f'{f.__name__}: {e}') from None
-        except KeyError as e: raise SystemExit(f'{f.__name__}: {e.args[0]}') from None
+        except (ValueError, OSError, FloatingPointError) as e: raise SystemExit(line(e).rstrip()) from None
+        except KeyError as e: raise SystemExit(line(e.args[0]).rstrip()) from None
         except KeyboardInterrupt: raise SystemExit(f'{f.__name__}: interrupted; what was written stays') from None
+        finally: warnings.formatwarning = before
     return _f
 
 # %% ../nbs/17b_console.ipynb #275a2fe5
