@@ -13,6 +13,7 @@ from fastcore.script import Param, call_parse
 from .console import check_writable, codes_from, finish, is_token_cache, one_sentence, open_run, train, with_precision
 from .options import class_list
 from .plans import prior_plan, prior_task, sides, tokenizer_config, tokenizer_plan, tokenizer_task
+from .text import printable
 
 # %% ../nbs/18_cli.ipynb #b2b3a9ef
 def train_tokenizer(
@@ -105,7 +106,7 @@ def vim_tokenize(
     check_writable(path, is_token_cache)
     encoder = load_bundle(tokenizer).tokenizer.to(usable_device(device or default_device()))
     data = load_images(pictures, split=split, size=encoder.config.size, augment=augment if crops > 1 else None)
-    print(f'{path}: {tokenize(encoder, data, path, crops, batch_size, seed)}')
+    print(f'{printable(path)}: {tokenize(encoder, data, path, crops, batch_size, seed)}')
 
 # %% ../nbs/18_cli.ipynb #032ff568
 def train_prior(
@@ -207,7 +208,7 @@ def vim_generate(
     s = generate(number, class_list(classes, bundle.classes), bundle, temperature, top_k, top_p, guidance, seed, settings,
                  batch_size, device or default_device(), weights=weights, reject=reject or None, accept=accept)
     s.save(path, columns, scale)
-    print(f'{path}: {len(s)} pictures, seed {seed}, {s.settings}')
+    print(f'{printable(path)}: {len(s)} pictures, seed {seed}, {s.settings}')
 
 # %% ../nbs/18_cli.ipynb #95bc533d
 @call_parse
@@ -226,8 +227,9 @@ def vim_eval(
 ):
     "Measure a bundle: reconstructions, samples, memorisation; every figure with its protocol."
     from vim_nb.report import evaluate
-    print(evaluate(model, data, folder, number, network, settings, seed, batch_size, held_split, device=device))
-    print(f'{Path(folder)/"report.html"}')
+    found = evaluate(model, data, folder, number, network, settings, seed, batch_size, held_split, device=device)
+    print(printable(found, keep='\n'))
+    print(printable(Path(folder)/'report.html'))
 
 # %% ../nbs/18_cli.ipynb #4b93e852
 @call_parse
@@ -260,4 +262,5 @@ def vim_probe(
     write_json(path, found)
     if figure:
         with atomic_write(figure) as p: probe_figure(found, f'{Path(data).name}: {found["curves"]["prior"]["verdict"]}').savefig(p)
-    print(f'{path}{f", {figure}" if figure else ""}: {found["curves"]["prior"]["verdict"]}')
+    written = ', '.join(filter(None, (path, figure)))
+    print(printable(f'{written}: {found["curves"]["prior"]["verdict"]}'))
