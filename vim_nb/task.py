@@ -164,8 +164,9 @@ def changes(
 )->str:               # "lr 0.003 -> 0.001", or empty
     "What the settings were and will be; ValueError names the first that must stay, and why."
     strip = lambda d: {**d.get('recipe', {}), **{k: v for k,v in d.items() if k != 'recipe'}, 'run': None}
-    own = differences(strip(task.respec(state['spec'], config_from_dict(Recipe, state['recipe']))[0]), strip(spec))
-    every,step = {**differences(state['recipe'], config_to_dict(recipe)), **own},state['step']
+    before = config_from_dict(Recipe, state['recipe'])   # with the defaults of fields that are newer than the checkpoint
+    own = differences(strip(task.respec(state['spec'], before)[0]), strip(spec))
+    every,step = {**differences(config_to_dict(before), config_to_dict(recipe)), **own},state['step']
     reasons = {'seed': 'the order of the data and all other chance follow from it', 'optimizer': 'its memory is of another kind',
                'steps': f'it has done {step:,}' if recipe.steps < step else ''}
     for k,(was,now) in every.items():
