@@ -17,7 +17,7 @@ from vim_nb.core import read_json, write_json
 from vim_nb.decode import Decoder
 from vim_nb.draw import draw_codes
 from vim_nb.filters import choose_settings, noise
-from vim_nb.sample import labels_for
+from vim_nb.request import labels_for
 
 class Forgetful:
     "Called like a `Decoder`, but reads everything again each time."

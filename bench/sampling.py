@@ -1,141 +1,95 @@
-"""How fast are codes drawn, beside Hugging Face's `generate` with a GPT-2 of the same shape, and what do the lossy weights change?
+"""How fast are codes drawn, beside a plain torch loop, for batch sizes from 1 to 64; which backends were chosen; and what do the lossy weights change?
 
-    OMP_NUM_THREADS=1 python bench/sampling.py [--rounds 3] [--threads 1] [--shapes 1x256 1x1024 8x256 64x256] [--parts speed memory drift]
+    python bench/sampling.py [--rounds 3] [--threads 1] [--batches 1 2 4 8 16 32 64] [--models default large large-half] [--parts speed drift]
 
-8 blocks of width 512 with 8 heads over 8,192 codes, random weights; temperature 1, nothing filtered, the same number of tokens for all. "Saved in half" is the same
-prior after its weights were rounded to half precision, as `save_bundle` does: the decoder is exact for the weights that it is given, and reads these at half the bytes. GPT-2 has a head
-of its own (no tied embedding), SDPA attention and its cache. Ours is `draw_codes`, the loop of `generate`, with a `Decoder`
-that was packed before the clock starts (`pack_seconds`). Speeds are ratios of tokens/s, medians of rounds in which all ways take turns; with one thread by the processor's clock, with more by the wall's.
+The models: the prior that ships; 8 blocks of width 512 with 8 heads over 8,192 codes, random weights; and the same saved in half precision, as `save_bundle` does.
+The baseline is what one writes in an afternoon: `F.linear` on the weights as they are, unpadded, `scaled_dot_product_attention`, and a cache of fixed size whose filled part is read.
+It shares nothing with ours but the prior. Both draw with `pick` from the same noise at temperature 1. Steps of both take turns, row by row of the grid; a ratio is
+the least time of a step in the plain loop over the least of ours at the same positions, and the median over rounds. `wall` is the same for the sums of all steps, so with everything that disturbed.
+Choosing backends comes before the clock starts; its cost is `choose_seconds`.
 
-- `bandwidth`: bytes of weights and filled cache that a step must read, over its seconds, over what summing a large tensor reads in the same round.
-- `outside`: share of a step that is neither a matrix product (with its casts) nor attention; those two are run alone after the first round.
-- `extra_mb`: peak of a fresh process beyond what it had with the model loaded: for GPT-2 while it draws, for ours while it packs and takes a step with a full cache.
-- drift: logits of the lossy weights against fp32, teacher-forced on test pictures of the default bundle (trained) and on random codes of the large model (random weights):
+- drift: logits of the lossy weights against fp32, teacher-forced on test images of the default bundle (trained) and on random codes of the large model:
   relative error (of logits without their mean), picks changed at equal noise, change in nats per token.
 
-Writes results/sampling_speed.json with one thread, results/sampling_speed_threads.json with more; shapes and parts that are left out stay as they are there."""
-import argparse, os, statistics, subprocess, sys, time, warnings
-from copy import deepcopy
+Writes results/sampling_speed.json; models, batches, threads and parts that are left out stay as they are there."""
+import argparse, os, re, statistics, time, warnings
 from pathlib import Path
 import torch
 from torch.nn import functional as F
 from vim_nb.bundle import load_bundle
 from vim_nb.core import generator, read_json, write_json
 from vim_nb.data import load_images
-from vim_nb.decode import Decoder, look, products, sights
-from vim_nb.draw import draw_codes
-from vim_nb.filters import SampleSettings, noise, pick
+from vim_nb.decode import Decoder
+from vim_nb.filters import noise, pick
 from vim_nb.transformer import VIM, VIMConfig
 
-grids = {256: (16,16), 1024: (32,32), 16: (4,4)}
-ours = {'plain loop, fp32': ('fp32', False), 'fp32': ('fp32', True), 'fp32, saved in half': ('fp32', True), 'fp16': ('fp16', True), 'bf16': ('bf16', True), 'int8': ('int8', True)}
-lossy = 'fp16','bf16','int8'
-clock = time.process_time
+def processor():
+    "The kind of processor and what it can do: no names of machines."
+    info = Path('/proc/cpuinfo')
+    text = info.read_text() if info.exists() else ''
+    found = lambda key: (re.search(rf'^{key}\s*: (.*)$', text, re.M) or ['', ''])[1]
+    flags = set(found('flags').split())
+    return dict(kind=found('model name') or os.uname().machine, cores=os.cpu_count(), torch=torch.backends.cpu.get_cpu_capability(),
+                has=[f for f in ('avx2','avx512f','avx512_bf16','avx512_vnni','amx_bf16') if f in flags])
 
-def prior_of(tokens):
+def prior_of(name):
+    if name == 'default': return load_bundle().prior.eval()
     torch.manual_seed(0)
-    return VIM(VIMConfig(8192, grids[tokens], 1000, 512, 8, 8, 64, 2048)).eval().requires_grad_(False)
+    prior = VIM(VIMConfig(8192, (16,16), 1000, 512, 8, 8, 64, 2048)).eval().requires_grad_(False)
+    return prior.half().float() if name == 'large-half' else prior
 
-def weights_for(name, prior): return prior.half().float() if name == 'fp32, saved in half' else prior   # in place
+class PlainLoop:
+    "A decode step as torch has it: rows times matrices by `F.linear`, a static cache, fused attention."
+    def __init__(self, prior, batch):
+        c = self.config = prior.config
+        self.prior,self.keys,self.length = prior,torch.zeros(2, c.blocks, batch, c.heads, c.tokens, c.head_dim),0
 
-def hugging_face(tokens):
-    "A function of the batch that draws `(batch, tokens)` codes."
-    os.environ['TRANSFORMERS_VERBOSITY'] = 'error'
-    from transformers import GPT2Config, GPT2LMHeadModel
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_positions=tokens+1, n_embd=512, n_layer=8, n_head=8, attn_implementation='sdpa', tie_word_embeddings=False,
-                                       bos_token_id=None, eos_token_id=None, pad_token_id=0)).eval().requires_grad_(False)
-    def draw(batch):
-        start = torch.zeros(batch, 1, dtype=torch.long)
-        return model.generate(start, attention_mask=torch.ones_like(start), do_sample=True, top_k=0, max_new_tokens=tokens, use_cache=True)[:,1:]
-    return draw
+    def __call__(self, codes, labels):
+        p,c,t = self.prior,self.config,self.length
+        x = p.start(labels) if t == 0 else p.codes(codes)
+        x = x + p.rows.weight[t//c.grid[1]] + p.columns.weight[t%c.grid[1]]
+        for i,b in enumerate(p.trunk.blocks):
+            q,k,v = F.linear(b.norm1(x), b.attention.qkv.weight).view(len(x), 3, c.heads, 1, c.head_dim).unbind(1)
+            self.keys[0,i,:,:,t:t+1],self.keys[1,i,:,:,t:t+1] = k,v
+            y = F.scaled_dot_product_attention(q, self.keys[0,i,:,:,:t+1], self.keys[1,i,:,:,:t+1])
+            x = x + F.linear(y.reshape(len(x), -1), b.attention.out.weight, b.attention.out.bias)
+            up,*_,down = b.mlp.children()
+            x = x + F.linear(F.gelu(F.linear(b.norm2(x), up.weight, up.bias)), down.weight, down.bias)
+        self.length += 1
+        return F.linear(p.trunk.norm(x), p.out.weight, p.out.bias)
 
-def drawn(decoder, batch):
-    "`(batch, h, w)` codes, as `generate` draws them."
-    *_,codes = draw_codes(decoder, torch.arange(batch)%1000, noise(0, range(batch), decoder.config.tokens), SampleSettings())
-    return codes
+class OurLoop:
+    def __init__(self, decoder, batch): self.decoder,self.cache = decoder,decoder.cache(batch)
+    def __call__(self, codes, labels): return self.decoder(None if codes is None else codes[:,None], labels, self.cache)
 
-@torch.no_grad()
-def products_alone(decoder, batch):
-    "The matrix products of a whole picture and nothing else."
-    c = decoder.config
-    x,hidden = torch.randn(batch, c.width),torch.randn(batch, c.hidden)
-    for _ in range(c.tokens):
-        for o in decoder.blocks: o.qkv(x); o.out(x); o.up(x); o.down(hidden)
-        decoder.out(x)
+def steps(loop, labels, uniform):
+    "Draw code after code; yields the seconds of each."
+    codes = None
+    for t in range(uniform.shape[1]):
+        start = time.perf_counter()
+        codes = pick(loop(codes, labels).double(), uniform[:,t])
+        yield time.perf_counter()-start
 
-@torch.no_grad()
-def attention_alone(decoder, batch, cache):
-    c = decoder.config
-    heads = batch*c.heads
-    q = torch.randn(heads, 1, c.head_dim)
-    for t in range(c.tokens):
-        seen = sights(heads, c.tokens, t, t+1)
-        for k,v in cache.buffer.flatten(2, 3): look(q, k, v.flatten(0, 1), seen)
-
-def seconds(f, *args):
-    start = clock()
-    f(*args)
-    return clock()-start
-
-large = torch.ones(2**27)   # 512 MB
-def read_bandwidth(): return large.nbytes/min(seconds(large.sum) for _ in range(3))   # bytes in a second
-
-def bytes_read(name, decoder, batch):
-    "Of weights and of the filled part of the cache, in an average step."
-    c,size = decoder.config,{'fp32': 4, 'fp16': 2, 'bf16': 2, 'int8': 1}[decoder.kind]
-    if name == 'fp32, saved in half': size = 2
-    inner = c.heads*c.head_dim
-    return size*(c.blocks*(4*c.width*inner + 2*c.width*c.hidden) + c.width*c.num_codes) + 4*c.blocks*2*inner*batch*(c.tokens+1)/2
-
-def peak(): return int(next(o for o in Path('/proc/self/status').read_text().splitlines() if o.startswith('VmHWM')).split()[1])/1024
-
-def extra_memory(name, batch, tokens):
-    "MB at the peak of packing and drawing beyond what the process had before."
-    model = hugging_face(tokens) if name == 'Hugging Face' else weights_for(name, prior_of(tokens))
-    Path('/proc/self/clear_refs').write_text('5')   # the peak starts again from what is in use now
-    before = peak()
-    if name == 'Hugging Face': model(batch)
-    else:
-        decoder = Decoder(model, *ours[name])
-        cache = decoder.cache(batch)
-        cache.buffer.zero_()    # as full as after the last step
-        for layer in cache.layers: layer.length = tokens-1
-        pick(decoder(torch.zeros(batch, 1, dtype=torch.long), None, cache).double(), noise(0, range(batch), 1)[:,0])
-    return peak()-before
-
-def in_fresh_process(*args): return float(subprocess.run([sys.executable, __file__, '--memory', *map(str, args)], capture_output=True, text=True, check=True).stdout.split()[-1])
-
-def speed_rows(batch, tokens, rounds, threads):
-    prior,theirs = prior_of(tokens),hugging_face(tokens)
-    names = [name for name in ours if (batch, tokens) == (1, 256) or name not in ('plain loop, fp32','fp16')]
-    decoders,packing = {},{}
-    for name in names:
-        weights,start = weights_for(name, deepcopy(prior)),clock()
-        decoders[name] = Decoder(weights, *ours[name])
-        packing[name] = clock()-start
-    ways = {'Hugging Face': lambda: theirs(batch), **{name: lambda d=d: drawn(d, batch) for name,d in decoders.items()}}
-    cache,took,parts,bandwidth = decoders['fp32'].cache(batch),{},{},[]
-    cache.buffer.normal_()
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        for r in range(rounds):      # a call has hundreds of steps: the first few warm it up
-            for name,way in ways.items(): took.setdefault(name, []).append(seconds(way))
-            bandwidth.append(read_bandwidth())
-            if r: continue
-            alone = seconds(attention_alone, decoders['fp32'], batch, cache)
-            parts = {name: seconds(products_alone, d, batch) + alone for name,d in decoders.items()}
-    rows = []
-    for name,t in took.items():
-        ratio = [a/b for a,b in zip(took['Hugging Face'], t)]
-        row = dict(batch=batch, tokens=tokens, threads=threads, way=name, speed=round(statistics.median(ratio), 2), least=round(min(ratio), 2), greatest=round(max(ratio), 2),
-                   tokens_per_second=round(batch*tokens/statistics.median(t)), exact=name not in lossy)
-        if name in decoders:
-            row.update(bandwidth=round(statistics.median(bytes_read(name, decoders[name], batch)*tokens/a/b for a,b in zip(t, bandwidth)), 2), pack_seconds=round(packing[name], 2),
-                       outside=round(max(0, 1-parts[name]/t[0]), 2))
-        rows.append(row)
-        print(row, flush=True)
-    return rows
+@torch.inference_mode()
+def speed_row(name, batch, rounds, threads, tokens):
+    prior = prior_of(name)
+    decoder,labels = Decoder(prior),torch.arange(batch)%prior.config.classes
+    tokens = min(tokens, prior.config.tokens)
+    start = time.perf_counter()
+    decoder.prepare(batch)
+    chosen = time.perf_counter()-start
+    uniform,ratios,walls,least = noise(0, range(batch), tokens),[],[],[]
+    for _ in range(rounds):
+        ours,plain = steps(OurLoop(decoder, batch), labels, uniform),steps(PlainLoop(prior, batch), labels, uniform)
+        a,b = map(list, zip(*zip(ours, plain)))      # in turn, step by step, at the same position
+        drop = tokens//8                             # the first few warm up
+        quiet = lambda t: statistics.mean(sorted(t[drop:])[:len(t)//4])     # the quarter that nobody disturbed
+        ratios.append(quiet(b)/quiet(a)); walls.append(sum(b[drop:])/sum(a[drop:])); least.append(quiet(a))
+    names = {}
+    for p in decoder.products: names.setdefault(p.uses[batch, threads][0], set()).add('x'.join(map(str, p.weight.shape)))
+    return dict(model=name, batch=batch, threads=threads, tokens=tokens, ratio=round(statistics.median(ratios), 2), ratios=[round(r, 2) for r in ratios], wall=round(statistics.median(walls), 2),
+                step_ms=round(1e3*min(least), 2), tokens_per_second=round(batch/min(least)), row_invariant=decoder.row_invariant, choose_seconds=round(chosen, 2),
+                backends={k: sorted(v) for k,v in sorted(names.items())})
 
 def teacher_forced(decoder, codes, labels):
     "Logits `(b, tokens, K)` by single steps."
@@ -148,7 +102,7 @@ def drift(model, prior, codes, labels):
     nats = lambda logits: F.cross_entropy(logits.flatten(0, 1).double(), codes.flatten()).item()
     with torch.no_grad(): whole = prior(codes.unflatten(1, prior.config.grid), labels)
     centred,picked,rows = truth-truth.mean(-1, keepdim=True),pick(truth.double(), u),[]
-    for kind in products:
+    for kind in ('fp32', 'fp16', 'bf16', 'int8'):
         logits = whole if kind == 'fp32' else teacher_forced(Decoder(prior, kind), codes, labels)
         off = logits-truth
         rows.append(dict(model=model, weights=kind if kind != 'fp32' else 'fp32, in one piece', tokens=codes.numel(), relative_error=((off-off.mean(-1, keepdim=True)).norm()/centred.norm()).item(),
@@ -159,32 +113,32 @@ def drift(model, prior, codes, labels):
 def drifts():
     bundle,test = load_bundle(),load_images('fashion_mnist', split='test', size=32)
     with torch.no_grad(): codes = bundle.tokenizer.encode(torch.stack([test[i]['image'] for i in range(256)])).flatten(1)
-    large = prior_of(256)
     return (drift('default bundle', bundle.prior.eval(), codes, torch.tensor([test[i]['label'] for i in range(256)])) +
-            drift('8 x 512, random', large, torch.randint(8192, (4,256), generator=generator(0)), torch.arange(4)))
+            drift('8 x 512, random', prior_of('large'), torch.randint(8192, (4,256), generator=generator(0)), torch.arange(4)))
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--shapes', nargs='+', default=['1x256','8x256','64x256','1x1024'], help='batch x tokens, with 256 or 1024 tokens')
-    parser.add_argument('--parts', nargs='+', default=['speed','memory','drift'], help='what to measure')
-    parser.add_argument('--memory', nargs=3, metavar=('WAY','BATCH','TOKENS'), help='print the extra MB of one way and stop')
+    parser.add_argument('--batches', nargs='+', type=int, default=[1, 2, 4, 8, 16, 32, 64])
+    parser.add_argument('--models', nargs='+', default=['default','large','large-half'], choices=['default','large','large-half'])
+    parser.add_argument('--tokens', type=int, default=64, help='codes drawn for each image')
+    parser.add_argument('--parts', nargs='+', default=['speed','drift'], help='what to measure')
     args = parser.parse_args()
+    warnings.filterwarnings('ignore', 'weights=')
     torch.set_num_threads(args.threads)
-    if args.memory:
-        print(extra_memory(args.memory[0], *map(int, args.memory[1:]))); sys.exit()
-    if args.threads > 1: clock = time.perf_counter
-    out = Path('results/sampling_speed.json' if args.threads == 1 else 'results/sampling_speed_threads.json')
-    result = dict(command=f'python bench/sampling.py --rounds {args.rounds} --threads {args.threads}', torch=torch.__version__, rows=[], drift=[])
-    if out.exists(): result.update({k: read_json(out)[k] for k in ('rows','drift')})
-    shapes = [tuple(map(int, shape.split('x'))) for shape in args.shapes]
-    for shape in shapes if 'speed' in args.parts else ():
-        result['rows'] = [row for row in result['rows'] if (row['batch'], row['tokens']) != shape] + speed_rows(*shape, args.rounds, args.threads)
-        write_json(out, result)
-    for row in result['rows'] if 'memory' in args.parts else ():
-        if (row['batch'], row['tokens']) not in shapes: continue
-        row['extra_mb'] = round(in_fresh_process(row['way'], row['batch'], row['tokens']))
-        write_json(out, result)
+    out = Path('results/sampling_speed.json')
+    old = read_json(out) if out.exists() else {}
+    result = dict(command=f'python bench/sampling.py --rounds {args.rounds} --threads {args.threads} --tokens {args.tokens}', torch=torch.__version__, processor=processor(),
+                  rows=[r for r in old.get('rows', []) if 'ratio' in r], drift=old.get('drift', []))
+    for name in args.models if 'speed' in args.parts else ():
+        for batch in args.batches:
+            busy = os.getloadavg()[0]
+            row = speed_row(name, batch, args.rounds, args.threads, args.tokens) | dict(load=round(busy, 1))
+            print(row, flush=True)
+            result['rows'] = [r for r in result['rows'] if (r['model'], r['batch'], r['threads']) != (name, batch, args.threads)] + [row]
+            worst = min(result['rows'], key=lambda r: r['ratio'])
+            result['worst'] = {k: worst[k] for k in ('model','batch','threads','ratio')}
+            write_json(out, result)
     if 'drift' in args.parts: result['drift'] = drifts()
     write_json(out, result)

@@ -246,7 +246,7 @@ def test_snapshots_take_a_quarter_of_the_time(default, monkeypatch):
             spent[what] += seconds
             return f(*args, **knobs)
         return slower
-    monkeypatch.setattr(vim_nb.sample, 'Throttle', lambda: Throttle(clock=lambda: now[0]))
+    monkeypatch.setattr(vim_nb.sample, 'Throttle', lambda share=.25: Throttle(share, lambda: now[0]))
     monkeypatch.setattr(vim_nb.sample, 'pictures', passing('pictures', 80., vim_nb.sample.pictures))
     monkeypatch.setattr(vim_nb.draw, 'next_logits', passing('steps', 1., vim_nb.draw.next_logits))
     shots = []
