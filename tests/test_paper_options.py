@@ -97,7 +97,7 @@ def test_a_recipe_carries_its_size(options, grid, output, size, tmp_path, monkey
     "`--recipe paper` is the paper's tokenizer at 256×256 unless the command line says otherwise; checkpoints know what was used."
     seen = {}
     def begin(task, data, recipe, *args): seen.update(task=task, data=data); raise Enough
-    monkeypatch.setattr('vim_nb.cli.open_run', begin)
+    monkeypatch.setattr('vim_nb.trainings.open_run', begin)
     monkeypatch.setattr('vim_nb.stage1.load_lpips', lambda: type('Nothing', (), {'hash': None})())
     monkeypatch.setattr('vim_nb.adversary.make_critic', lambda config: torch.nn.Linear(1, 1))
     with pytest.raises(Enough): cli.vim_train_tokenizer('digits', str(tmp_path/'run'), **{'recipe': 'paper', **options})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 MAX_CELL, MEDIAN_CELL, MEDIAN_MODULE, MAX_MODULE, MAX_BYTES = 40, 11, 15, 250, 300_000      # lines, but for the last
 SHELF = {'widgets': 1, 'tutorials': 2, 'claims': 3, 'explorer': 3, 'index': 4}   # what stands behind the numbered notebooks, in this order
-PRINTS = {'cli', 'console'}                                                  # a console command prints
+PRINTS = {'cli', 'console', 'trainings'}                                                  # a console command prints
 
 # ---- notebooks ----
 

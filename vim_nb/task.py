@@ -162,14 +162,15 @@ def changes(
     spec:dict,        # of the task that is to go on
     recipe:Recipe,    # that it is to go on with
 )->str:               # "lr 0.003 -> 0.001", or empty
-    "What the settings were and will be; ValueError names the first that must stay, and why."
+    "What the settings were and will be; ValueError names what must stay, and why."
     strip = lambda d: {**d.get('recipe', {}), **{k: v for k,v in d.items() if k != 'recipe'}, 'run': None}
     before = config_from_dict(Recipe, state['recipe'])   # with the defaults of fields that are newer than the checkpoint
     own = differences(strip(task.respec(state['spec'], before)[0]), strip(spec))
     every,step = {**differences(config_to_dict(before), config_to_dict(recipe)), **own},state['step']
     reasons = {'seed': 'the order of the data and all other chance follow from it', 'optimizer': 'its memory is of another kind',
                'steps': f'it has done {step:,}' if recipe.steps < step else ''}
-    for k,(was,now) in every.items():
-        if why := task.fixed(k, was, now, step) if k in own else reasons.get(k, ''):
-            raise ValueError(f'{path} cannot go on with {k}={now} instead of {was}: {why}. Leave it as it was, or begin another run in another folder')
-    return ', '.join(f'{k} {was} -> {now}' for k,(was,now) in every.items())
+    why = {k: task.fixed(k, *v, step) if k in own else reasons.get(k, '') for k,v in every.items()}
+    wrong = [f'{k}={every[k][1]} instead of {every[k][0]}: {why[k]}' for k in every if why[k]]
+    if wrong: raise ValueError(f'{path} cannot go on with {"; ".join(wrong[:4])}. Leave that as it was, or begin another run in another folder')
+    show = lambda v: f'{v:g}' if isinstance(v, float) else v
+    return ', '.join(f'{k} {show(was)} -> {show(now)}' for k,(was,now) in every.items())
