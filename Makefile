@@ -37,7 +37,7 @@ $(VENV)/.dev: $(SETUP) | $(BIN)/python
 # ---- what one comes for ----
 
 demo: $(VENV)/.runtime ## draw 10 classes x 4 pictures from the default bundle into demo.png
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python tools/demo.py $(ARGS)
+	@$(BIN)/python tools/demo.py $(ARGS)
 
 test: $(VENV)/.dev ## every notebook and every test, the wheel in another environment too
 	@$(PYTEST) -m "not long" $(ARGS)
