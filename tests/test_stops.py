@@ -235,7 +235,6 @@ def test_half_a_million_steps_fit_into_memory(tmp_path):
 # ---- several processes, trackers ----
 
 def test_tokenizers_encode_on_the_device_of_their_process(base):
-    import torch
     from test_kill import tokenizer_config
     from vim_nb.machine import make_accelerator
     from vim_nb.tokens import ImageCodes
